@@ -1,0 +1,55 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+# What Debian brings and PyPI does not.
+DEMO_PACKAGES := git nginx rsync
+TEST_PACKAGES := $(DEMO_PACKAGES) openssh-client openssh-server sudo
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test check format bench docs debian clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+venv: .venv/.complete ## .venv with corpus, Salt and every tool
+
+$(BIN)/uv:
+	$(PYTHON) -c 'import ensurepip' 2>/dev/null || tools/debian python3-venv
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet uv
+
+.venv/.complete: setup.py pyproject.toml | $(BIN)/uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -e '.[test,dev,docs]'
+	@touch $@
+
+demo: venv ## push a project, see it served, push a broken one, see it rolled back
+	tools/debian $(DEMO_PACKAGES)
+	$(BIN)/python tools/demo.py
+
+test: venv ## every test
+	tools/debian $(TEST_PACKAGES)
+	$(BIN)/pytest
+
+check: venv ## format, lint, types, imports between rooms, sls
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	PYTHONPATH=_utils $(BIN)/lint-imports
+	find projects examples salt -name '*.sls' 2>/dev/null | xargs -r $(BIN)/salt-lint
+
+format: venv ## write Python the way that check wants it
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+bench: venv ## measure
+	$(BIN)/python bench/run.py
+
+docs: venv ## docs/_build/html
+	$(BIN)/sphinx-build -W docs docs/_build/html
+
+debian: ## name the Debian packages that are missing; as root, install them
+	tools/debian $(TEST_PACKAGES)
+
+clean: ## remove what make made
+	rm -rf .venv build dist docs/_build *.egg-info _utils/*.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +

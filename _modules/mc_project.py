@@ -1,0 +1,730 @@
+"""
+Projects
+========
+
+Deploys web applications that are pushed with git: ``init_project`` makes a project ready, every ``git push`` to it
+deploys, and everything here looks at it, repeats it, or takes it back.
+
+Each function is served by the module for the project's API version, ``mc_project_<N>``. An explicit ``api_version=``
+beats the version saved for the project, which beats the default. Any such module that Salt can load counts.
+
+On a terminal, reports are a line for each stage; ``--out json`` has everything.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from corpus.door import translated
+from corpus.project import versions
+from corpus.project.layout import Roots
+
+if TYPE_CHECKING:
+    __salt__: dict[str, Any]
+    __opts__: dict[str, Any]
+
+__virtualname__ = "mc_project"
+
+_REPORTS = (
+    "init_project deploy_project plan set_configuration archive release_sync configure build reconfigure activate "
+    "upgrade bundle post_install notify rollback list_releases history log destroy_project"
+)
+__outputter__ = dict.fromkeys(_REPORTS.split(), "mc_project")
+
+
+def __virtual__():
+    return __virtualname__
+
+
+def _call(function: str, name: str | None, api_version: int | None, *args: Any, **kwargs: Any) -> Any:
+    """Call a function of the module that serves a project."""
+    with translated():
+        version = versions.serving(__salt__, Roots.configured(__opts__), name, api_version)
+    arguments = args if name is None else (name, *args)
+    return __salt__[f"mc_project_{version}.{function}"](*arguments, **kwargs)
+
+
+def init_project(name: str, api_version: int | None = None, test: bool = False, **kwargs: Any) -> dict[str, Any]:
+    """
+    Make a project ready to be pushed to: user, keys, folders, repositories, hooks, generated sls, links.
+
+    Doing it again changes nothing. What it returns names the remotes to push to.
+
+    name
+        The project's name: 1 to 31 lower-case letters, digits, ``-`` or ``_``, starting with a letter.
+
+    api_version
+        Version of the project API; saved with the project.
+
+    test
+        Tell what would be done, and do nothing.
+
+    kwargs
+        Configuration keys to save: ``installer``, ``operation_mode``, ``domain``, ``url`` …
+
+    Returns: ``{name, result, changes, comment, remotes: {project, pillar}}``
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project.init_project shop installer=python domain=shop.example.org
+    """
+    if api_version is not None:
+        kwargs["api_version"] = api_version
+    return _call("init_project", name, api_version, test=test, **kwargs)
+
+
+def deploy_project(name: str, api_version: int | None = None, test: bool = False, **kwargs: Any) -> dict[str, Any]:
+    """
+    Deploy what the project's branch names, through every stage, or leave everything as it was.
+
+    name
+        The project's name.
+
+    api_version
+        Serve the call by this version.
+
+    test
+        The same as :py:func:`plan`.
+
+    kwargs
+        ``revision``: branch, tag or commit to deploy instead; ``wait``: seconds to wait for another deployment;
+        anything else is configuration for this deployment alone.
+
+    Returns: A state-like mapping ``{name, result, changes, comment, stages, deployment}``; the exit status tells, too.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project.deploy_project shop wait=60
+    """
+    return _call("deploy_project", name, api_version, test=test, **kwargs)
+
+
+def plan(name: str, api_version: int | None = None, **kwargs: Any) -> dict[str, Any]:
+    """
+    Tell what a deployment would change, stage by stage, and change nothing.
+
+    States that cannot tell (a command, say) are listed as ``unknown``.
+
+    name
+        The project's name.
+
+    api_version
+        Serve the call by this version.
+
+    kwargs
+        As in :py:func:`deploy_project`.
+
+    Returns: A report whose ``result`` is None, or False when the deployment would fail.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project.plan shop
+    """
+    return _call("plan", name, api_version, **kwargs)
+
+
+def receive(name: str, repository: str, api_version: int | None = None) -> dict[str, Any]:
+    """
+    Take a push from a repository's hook and deploy it while it waits. For hooks, not for people.
+
+    name
+        The project's name.
+
+    repository
+        ``project`` or ``pillar``.
+
+    api_version
+        Serve the call by this version.
+
+    Returns: A report; with ``result`` False git refuses the push. The push itself comes on standard input.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project.receive shop project < updates
+    """
+    return _call("receive", name, api_version, repository)
+
+
+def difference(
+    name: str,
+    revision: str | None = None,
+    configuration: dict[str, Any] | None = None,
+    api_version: int | None = None,
+) -> dict[str, Any]:
+    """
+    Return what is between what runs and a wish; the state ``mc_project.deployed`` asks this.
+
+    name
+        The project's name.
+
+    revision
+        Branch, tag or commit; not set: what the deploying branch names.
+
+    configuration
+        Settings that must be saved.
+
+    api_version
+        Serve the call by this version.
+
+    Returns: ``{revision: {old, new}, configuration: {old, new}}``; empty when everything is as wished.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project.difference shop revision=v1.4.2
+    """
+    return _call("difference", name, api_version, revision, configuration)
+
+
+def get_configuration(
+    name: str, explain: bool = False, unmask: bool = False, api_version: int | None = None
+) -> dict[str, Any]:
+    """
+    Return the project's configuration mapping, as its sls see it.
+
+    name
+        The project's name.
+
+    explain
+        Return for every key its value and where that came from.
+
+    unmask
+        Show secrets in the clear.
+
+    api_version
+        Serve the call by this version.
+
+    Returns: ``{key: value}``, or ``{dotted key: {value, from}}``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project.get_configuration shop explain=True
+    """
+    return _call("get_configuration", name, api_version, explain, unmask)
+
+
+def set_configuration(
+    name: str, cfg: dict[str, Any] | None = None, api_version: int | None = None, **kwargs: Any
+) -> dict[str, Any]:
+    """
+    Save settings of a project; the next deployment uses them.
+
+    name
+        The project's name.
+
+    cfg
+        Replaces all that was set explicitly before.
+
+    api_version
+        Serve the call by this version.
+
+    kwargs
+        Keys to set; mappings are merged, ``None`` unsets a key.
+
+    Returns: ``{name, result, changes: {key: {old, new}}, comment}``
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project.set_configuration shop domain=shop.example.org data='{theme: dark}'
+    """
+    return _call("set_configuration", name, api_version, cfg, **kwargs)
+
+
+def archive(name: str, api_version: int | None = None, **kwargs: Any) -> dict[str, Any]:
+    """
+    Run the archive stage: keep a copy of what runs, content and data.
+
+    Works on the running tree, whatever the project's mode says; nothing is rolled back when it fails.
+
+    name
+        The project's name.
+
+    api_version
+        Serve the call by this version.
+
+    kwargs
+        ``wait``: seconds to wait for another deployment; anything else is configuration for this run alone.
+
+    Returns: The report of this stage.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project.archive shop
+    """
+    return _call("archive", name, api_version, **kwargs)
+
+
+def release_sync(name: str, api_version: int | None = None, **kwargs: Any) -> dict[str, Any]:
+    """
+    Run the release_sync stage: fetch, verify and unpack ``release_artifacts_urls``.
+
+    Works on the running tree, whatever the project's mode says; nothing is rolled back when it fails.
+
+    name
+        The project's name.
+
+    api_version
+        Serve the call by this version.
+
+    kwargs
+        ``wait``: seconds to wait for another deployment; anything else is configuration for this run alone.
+
+    Returns: The report of this stage.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project.release_sync shop
+    """
+    return _call("release_sync", name, api_version, **kwargs)
+
+
+def configure(name: str, api_version: int | None = None, **kwargs: Any) -> dict[str, Any]:
+    """
+    Run the configure stage.
+
+    Works on the running tree, whatever the project's mode says; nothing is rolled back when it fails.
+
+    name
+        The project's name.
+
+    api_version
+        Serve the call by this version.
+
+    kwargs
+        ``wait``: seconds to wait for another deployment; anything else is configuration for this run alone.
+
+    Returns: The report of this stage.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project.configure shop
+    """
+    return _call("configure", name, api_version, **kwargs)
+
+
+def build(name: str, api_version: int | None = None, **kwargs: Any) -> dict[str, Any]:
+    """
+    Run the build stage, in an emptied ``build/``.
+
+    Works on the running tree, whatever the project's mode says; nothing is rolled back when it fails.
+
+    name
+        The project's name.
+
+    api_version
+        Serve the call by this version.
+
+    kwargs
+        ``wait``: seconds to wait for another deployment; anything else is configuration for this run alone.
+
+    Returns: The report of this stage.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project.build shop
+    """
+    return _call("build", name, api_version, **kwargs)
+
+
+def reconfigure(name: str, api_version: int | None = None, **kwargs: Any) -> dict[str, Any]:
+    """
+    Run the reconfigure stage.
+
+    Works on the running tree, whatever the project's mode says; nothing is rolled back when it fails.
+
+    name
+        The project's name.
+
+    api_version
+        Serve the call by this version.
+
+    kwargs
+        ``wait``: seconds to wait for another deployment; anything else is configuration for this run alone.
+
+    Returns: The report of this stage.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project.reconfigure shop
+    """
+    return _call("reconfigure", name, api_version, **kwargs)
+
+
+def activate(name: str, api_version: int | None = None, **kwargs: Any) -> dict[str, Any]:
+    """
+    Run the activate stage: start the running release's processes again, with the configuration of now.
+
+    Works on the running tree, whatever the project's mode says; nothing is rolled back when it fails.
+
+    name
+        The project's name.
+
+    api_version
+        Serve the call by this version.
+
+    kwargs
+        ``wait``: seconds to wait for another deployment; anything else is configuration for this run alone.
+
+    Returns: The report of this stage.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project.activate shop
+    """
+    return _call("activate", name, api_version, **kwargs)
+
+
+def upgrade(name: str, step: str | None = None, api_version: int | None = None, **kwargs: Any) -> dict[str, Any]:
+    """
+    Run the upgrade stage: the steps ``.salt/upgrades/<step>.sls`` that were not done yet, in order.
+
+    name
+        The project's name.
+
+    step
+        Run this step alone; it fails when the step was done already.
+
+    api_version
+        Serve the call by this version.
+
+    kwargs
+        As in :py:func:`archive`.
+
+    Returns: The report of this stage.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project.upgrade shop step=0001-fill-slugs
+    """
+    return _call("upgrade", name, api_version, step, **kwargs)
+
+
+def forget_upgrade(name: str, step: str, api_version: int | None = None) -> bool:
+    """
+    Forget that an upgrade step was done, so that it is run again.
+
+    name
+        The project's name.
+
+    step
+        Its name.
+
+    api_version
+        Serve the call by this version.
+
+    Returns: Whether it had been done.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project.forget_upgrade shop 0001-fill-slugs
+    """
+    return _call("forget_upgrade", name, api_version, step)
+
+
+def bundle(name: str, api_version: int | None = None, **kwargs: Any) -> dict[str, Any]:
+    """
+    Run the bundle stage: pack the running tree into its release.
+
+    Works on the running tree, whatever the project's mode says; nothing is rolled back when it fails.
+
+    name
+        The project's name.
+
+    api_version
+        Serve the call by this version.
+
+    kwargs
+        ``wait``: seconds to wait for another deployment; anything else is configuration for this run alone.
+
+    Returns: The report of this stage.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project.bundle shop
+    """
+    return _call("bundle", name, api_version, **kwargs)
+
+
+def post_install(name: str, api_version: int | None = None, **kwargs: Any) -> dict[str, Any]:
+    """
+    Run the post_install stage.
+
+    Works on the running tree, whatever the project's mode says; nothing is rolled back when it fails.
+
+    name
+        The project's name.
+
+    api_version
+        Serve the call by this version.
+
+    kwargs
+        ``wait``: seconds to wait for another deployment; anything else is configuration for this run alone.
+
+    Returns: The report of this stage.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project.post_install shop
+    """
+    return _call("post_install", name, api_version, **kwargs)
+
+
+def notify(name: str, api_version: int | None = None, **kwargs: Any) -> dict[str, Any]:
+    """
+    Send the result of the last deployment again, by every configured method.
+
+    name
+        The project's name.
+
+    api_version
+        Serve the call by this version.
+
+    kwargs
+        Configuration for this call alone.
+
+    Returns: The report that was sent.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project.notify shop
+    """
+    return _call("notify", name, api_version, **kwargs)
+
+
+def rollback(name: str, release: str | None = None, api_version: int | None = None, **kwargs: Any) -> dict[str, Any]:
+    """
+    Go back to a kept release: its processes prove themselves, then the trees change places in one step.
+
+    name
+        The project's name.
+
+    release
+        Id of the release; not set: the one that ran before.
+
+    api_version
+        Serve the call by this version.
+
+    kwargs
+        ``wait``: seconds to wait for a deployment; anything else is configuration for this run alone.
+
+    Returns: The report.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project.rollback shop release=20260131T120000Z-1a2b3c4d
+    """
+    return _call("rollback", name, api_version, release, **kwargs)
+
+
+def list_projects(api_version: int | None = None) -> dict[str, Any]:
+    """
+    Return the projects of this machine.
+
+    api_version
+        Serve the call by this version.
+
+    Returns: ``{name: {mode, api_version, release, revision, since, last}}``
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project.list_projects
+    """
+    return _call("list_projects", None, api_version)
+
+
+def status(name: str, api_version: int | None = None) -> dict[str, Any]:
+    """
+    Return how a project is: what runs, since when, its processes, its address, what holds or locks it.
+
+    name
+        The project's name.
+
+    api_version
+        Serve the call by this version.
+
+    Returns: A mapping.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project.status shop
+    """
+    return _call("status", name, api_version)
+
+
+def list_releases(name: str, api_version: int | None = None) -> list[dict[str, Any]]:
+    """
+    Return the kept releases, newest first; ``kept`` tells what a rollback would use.
+
+    name
+        The project's name.
+
+    api_version
+        Serve the call by this version.
+
+    Returns: A list of ``{release, revision, when, who, running, kept, artifacts}``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project.list_releases shop
+    """
+    return _call("list_releases", name, api_version)
+
+
+def history(name: str, limit: int | None = 20, api_version: int | None = None) -> list[dict[str, Any]]:
+    """
+    Return past deployments, newest first: who, when, revision, result, seconds for each stage.
+
+    name
+        The project's name.
+
+    limit
+        How many at most; None: all that are kept.
+
+    api_version
+        Serve the call by this version.
+
+    Returns: A list of mappings.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project.history shop limit=5
+    """
+    return _call("history", name, api_version, limit)
+
+
+def log(name: str, deployment: str | None = None, api_version: int | None = None) -> str:
+    """
+    Return the log of a deployment.
+
+    name
+        The project's name.
+
+    deployment
+        Its id; not set: the last one.
+
+    api_version
+        Serve the call by this version.
+
+    Returns: The log as text.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project.log shop deployment=20260131T120000Z-1a2b3c4d
+    """
+    return _call("log", name, api_version, deployment)
+
+
+def lock(name: str, reason: str = "", api_version: int | None = None) -> dict[str, Any]:
+    """
+    Refuse deployments and rollbacks until :py:func:`unlock`, for maintenance.
+
+    name
+        The project's name.
+
+    reason
+        Told to who tries.
+
+    api_version
+        Serve the call by this version.
+
+    Returns: ``{who, since, reason}``
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project.lock shop reason='database move'
+    """
+    return _call("lock", name, api_version, reason)
+
+
+def unlock(name: str, api_version: int | None = None) -> bool:
+    """
+    Allow deployments again.
+
+    name
+        The project's name.
+
+    api_version
+        Serve the call by this version.
+
+    Returns: Whether the project was locked.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project.unlock shop
+    """
+    return _call("unlock", name, api_version)
+
+
+def destroy_project(name: str, confirm: str | None = None, api_version: int | None = None) -> dict[str, Any]:
+    """
+    Remove a project with its data. A last archive stays under the projects root, in ``.corpus/destroyed``.
+
+    name
+        The project's name.
+
+    confirm
+        The name again.
+
+    api_version
+        Serve the call by this version.
+
+    Returns: ``{name, result, changes, comment, archive}``
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project.destroy_project shop confirm=shop
+    """
+    return _call("destroy_project", name, api_version, confirm)

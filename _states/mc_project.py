@@ -1,0 +1,172 @@
+"""
+Projects in a highstate
+=======================
+
+``initialized`` and ``deployed`` carry projects in a highstate. ``command`` is for the sls of projects and
+installers: it runs a command as the project's user and shows its output to whoever pushed.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from corpus import processes
+from corpus.errors import CorpusError
+
+if TYPE_CHECKING:
+    __salt__: dict[str, Any]
+    __opts__: dict[str, Any]
+
+__virtualname__ = "mc_project"
+
+
+def __virtual__():
+    return __virtualname__
+
+
+def _answer(name: str, result: bool | None, comment: str, changes: Any = None) -> dict[str, Any]:
+    return {"name": name, "result": result, "comment": comment, "changes": changes or {}}
+
+
+def _telling_line(output: str) -> str:
+    """Return the line of a failed command's output that says most: the last that speaks of an error, else the last."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()] or ["it printed nothing"]
+    return next((line for line in reversed(lines) if line.lower().startswith(("error", "fatal"))), lines[-1])
+
+
+def initialized(name: str, **configuration: Any) -> dict[str, Any]:
+    """
+    Make sure that a project can be pushed to.
+
+    name
+        The project's name.
+
+    configuration
+        Any configuration key that may be set (see the concepts page).
+
+    .. code-block:: yaml
+
+        shop:
+          mc_project.initialized:
+            - installer: python
+            - domain: shop.example.org
+    """
+    settings = {key: value for key, value in configuration.items() if not key.startswith("__")}
+    try:
+        done = __salt__["mc_project.init_project"](name, test=__opts__["test"], **settings)
+    except Exception as err:
+        return _answer(name, False, str(err))
+    return _answer(name, done["result"], done["comment"], done["changes"])
+
+
+def deployed(
+    name: str, revision: str | None = None, configuration: dict[str, Any] | None = None, wait: float = 0
+) -> dict[str, Any]:
+    """
+    Make sure that a revision of a project runs with a configuration.
+
+    name
+        The project's name; it must be initialized.
+
+    revision
+        Branch, tag or commit in the project's repository. Not set: what the deploying branch names.
+
+    configuration
+        Settings that must be saved for the project.
+
+    wait
+        Seconds to wait for another deployment.
+
+    .. code-block:: yaml
+
+        shop:
+          mc_project.deployed:
+            - revision: v1.4.2
+            - configuration:
+                domain: shop.example.org
+    """
+    try:
+        difference = __salt__["mc_project.difference"](name, revision=revision, configuration=configuration)
+        if not difference:
+            return _answer(name, True, f"{name} runs as it should already.")
+        if __opts__["test"]:
+            return _answer(name, None, f"{name} would be deployed.", difference)
+        if configuration:
+            __salt__["mc_project.set_configuration"](name, **configuration)
+        done = __salt__["mc_project.deploy_project"](name, revision=difference["revision"]["new"], wait=wait)
+    except Exception as err:
+        return _answer(name, False, str(err))
+    return _answer(name, done["result"], done["comment"], difference if done["result"] else {})
+
+
+def command(
+    name: str,
+    cwd: str | None = None,
+    env: dict[str, Any] | None = None,
+    runas: str | None = None,
+    timeout: float | None = None,
+) -> dict[str, Any]:
+    """
+    Run a command of a project and show its output line by line while it runs.
+
+    For the sls of a project or an installer. There is no shell: the command is split as a shell splits words
+    (quotes work; pipes, ``&&`` and ``$VARIABLES`` do not). Salt's ``unless``, ``onlyif`` and ``creates`` apply.
+
+    name
+        The command.
+
+    cwd
+        Folder to run it in; the project's tree when not set.
+
+    env
+        Environment variables, on top of the project's own (its ``env``, ``DATA_ROOT``, ``HOME``).
+
+    runas
+        Unix user; the project's user when not set.
+
+    timeout
+        Seconds after which it is killed; the stage's own timeout applies anyway.
+
+    .. code-block:: yaml
+
+        {{ cfg.name }}-assets:
+          mc_project.command:
+            - name: npm run build
+            - creates: {{ cfg.project_root }}/public/build
+    """
+    cfg = __opts__.get("ms_project") or {}
+    if __opts__["test"]:
+        return _answer(name, None, "The command would run; what it would change is not known.")
+    try:
+        words = shlex.split(name)
+    except ValueError as err:
+        return _answer(name, False, f"The command cannot be split into words: {err}.")
+    if not words:
+        return _answer(name, False, "The command is empty.")
+    surroundings = {key: str(value) for key, value in (cfg.get("env") or {}).items()}
+    if cfg:
+        surroundings.update(DATA_ROOT=cfg["data_root"], HOME=cfg["home"], CORPUS_PROJECT=cfg["name"])
+    surroundings.update({key: str(value) for key, value in (env or {}).items()})
+    cwd = cwd or cfg.get("project_root") or "/"
+    if "/" in words[0]:
+        words[0] = os.path.join(cwd, words[0])
+    try:
+        status, output = processes.stream(
+            words,
+            lambda line: print(line, flush=True),  # noqa: T201 - to the worker's pipe, and so to who pushed
+            user=runas or cfg.get("user"),
+            cwd=cwd,
+            env=surroundings,
+            timeout=timeout,
+        )
+    except FileNotFoundError as err:
+        return _answer(name, False, f"{err.filename} does not exist.")
+    except OSError as err:
+        return _answer(name, False, f"{words[0]} cannot be run: {err.strerror}.")
+    except CorpusError as err:
+        return _answer(name, False, str(err))
+    if status:
+        return _answer(name, False, f"Exit status {status}: {_telling_line(output)}")
+    return _answer(name, True, "The command ran.", {"ran": name})

@@ -1,0 +1,50 @@
+"""Everything that corpus raises on purpose.
+
+A message is one sentence or two for the person who asked: what was wrong, where, and what to do. Doors translate.
+"""
+
+from __future__ import annotations
+
+
+class CorpusError(Exception):
+    """Something did not work; the message tells what, where, and what to do."""
+
+
+class UsageError(CorpusError):
+    """The caller asked for something that cannot be: a bad name, an unknown key, a missing confirmation."""
+
+
+class ConfigurationError(UsageError):
+    """A project's configuration has an unknown key, a wrong type or an unresolvable placeholder."""
+
+
+class ProjectNotFound(UsageError):
+    """There is no project of that name under the projects root."""
+
+
+class Locked(CorpusError):
+    """Another deployment holds the project, or it was locked for maintenance."""
+
+
+class MissingTool(CorpusError):
+    """A program that is needed is not installed; the message names its package."""
+
+
+class StageFailed(CorpusError):
+    """A stage of a deployment failed.
+
+    :param stage: name of the stage
+    :param message: the failing state's own comment, or the mechanism's sentence
+    """
+
+    def __init__(self, stage: str, message: str) -> None:
+        super().__init__(message)
+        self.stage = stage
+
+
+class ReleaseRefused(CorpusError):
+    """A release artifact is not what its manifest says, or would unpack outside of its folder."""
+
+
+class PushRefused(CorpusError):
+    """A push must not be accepted; the branch stays where it was."""

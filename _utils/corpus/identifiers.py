@@ -1,0 +1,78 @@
+"""Names that come from outside, checked before they touch a path, an argv or a template.
+
+A project's name is also a Unix user, a DNS label and a part of an sls reference, so it is narrower than any of them.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+import uuid
+
+from corpus.errors import UsageError
+
+_PROJECT = re.compile(r"[a-z](?:[a-z0-9]|[-_](?=[a-z0-9])){0,30}")
+_RELEASE = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
+_STEP = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+_BRANCH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./+-]{0,199}")
+_REVISION = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+
+
+def shown(value: object) -> str:
+    """Return ``value`` quoted for a message, never longer than 60 characters."""
+    text = repr(value) if isinstance(value, str) else repr(str(value))
+    return text if len(text) <= 60 else f"{text[:40]}…' ({len(str(value))} characters)"
+
+
+def project_name(name: object) -> str:
+    """Return ``name`` when it can name a project.
+
+    :raises UsageError: it is not 1 to 31 characters of ``a-z 0-9 - _``, starting with a letter
+    """
+    if isinstance(name, str) and _PROJECT.fullmatch(name):
+        return name
+    raise UsageError(
+        f"{shown(name)} cannot name a project: use 1 to 31 lower-case letters, digits, '-' or '_', "
+        "starting with a letter and ending with a letter or digit."
+    )
+
+
+def release_id(value: object) -> str:
+    """Return ``value`` when it has the form of a release id, ``<UTC date>T<time>Z-<8 hex digits>``."""
+    if isinstance(value, str) and _RELEASE.fullmatch(value):
+        return value
+    raise UsageError(
+        f"{shown(value)} is not a release id (such as 20260131T120000Z-1a2b3c4d): see mc_project.list_releases."
+    )
+
+
+def new_release_id(now: datetime.datetime | None = None) -> str:
+    """Return a fresh id; ids sort by the second in which their deployment began (UTC)."""
+    now = now or datetime.datetime.now(datetime.timezone.utc)
+    return f"{now:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
+
+
+def upgrade_step(value: object) -> str:
+    """Return ``value`` when it can name an upgrade step (a file ``.salt/upgrades/<step>.sls``)."""
+    if isinstance(value, str) and _STEP.fullmatch(value):
+        return value
+    raise UsageError(f"{shown(value)} cannot name an upgrade step: use up to 100 letters, digits, '-' or '_'.")
+
+
+def branch_name(value: object) -> str:
+    """Return ``value`` when it can name a git branch (the sane part of git-check-ref-format(1))."""
+    if (
+        isinstance(value, str)
+        and _BRANCH.fullmatch(value)
+        and ".." not in value
+        and "//" not in value
+        and not value.endswith((".", "/", ".lock"))
+        and "/." not in value
+    ):
+        return value
+    raise UsageError(f"{shown(value)} cannot name a git branch.")
+
+
+def is_revision(value: object) -> bool:
+    """Tell whether ``value`` is a full git object id in hexadecimal."""
+    return isinstance(value, str) and _REVISION.fullmatch(value) is not None

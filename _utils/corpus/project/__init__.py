@@ -1,0 +1,1 @@
+"""The guest: one project, its tree, its stages, its releases."""

@@ -1,0 +1,474 @@
+"""``cfg``: the mapping that describes a project, assembled from layers and handed live to every sls.
+
+Layers, weakest first: defaults, the installer's defaults, ``env_defaults[default_env]``, ``os_defaults[os_family, os]``,
+``.salt/PILLAR.sample``, pillar ``makina-projects.<name>``, grains likewise, saved settings, keyword arguments.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import re
+import socket
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from corpus import files, identifiers, secrets
+from corpus.errors import ConfigurationError
+from corpus.project import installers, workflow
+from corpus.project.layout import Layout
+
+#: the pillar key, the grain and the top of a PILLAR.sample: ``makina-projects.<name>``
+PREFIX = "makina-projects."
+
+_TYPES = {
+    "text": (str,),
+    "yes or no": (bool,),
+    "whole number": (int,),
+    "seconds": (int, float),
+    "list": (list,),
+    "mapping": (dict,),
+}
+
+
+@dataclass(frozen=True)
+class Key:
+    """One configuration key.
+
+    :param name: as written in pillars and on the command line
+    :param kind: what its values are: text, yes or no, whole number, seconds, list, mapping
+    :param default: its value when nobody sets it; None is "not set" and always allowed
+    :param doc: one sentence for the reference and the sample
+    :param fixed: computed by corpus; nobody sets it
+    """
+
+    name: str
+    kind: str
+    default: Any
+    doc: str
+    fixed: bool = False
+
+
+def _skips() -> Iterator[Key]:
+    for stage in workflow.ALL.values():
+        yield Key(
+            f"skip_{stage.name}",
+            "yes or no",
+            None,
+            f"Skip ({stage.name}) or force it; not set: the mode decides.",
+        )
+
+
+KEYS: dict[str, Key] = {
+    key.name: key
+    for key in (
+        Key("name", "text", None, "The project's name.", fixed=True),
+        Key(
+            "api_version",
+            "whole number",
+            2,
+            "Version of the project API, served by the module mc_project_<N>.",
+        ),
+        Key(
+            "installer",
+            "text",
+            "generic",
+            "Official name, absolute path, or path inside the project's .salt.",
+        ),
+        Key(
+            "operation_mode",
+            "text",
+            workflow.COOKING,
+            "editable (dev), cooking (staging) or final (production).",
+        ),
+        Key("default_env", "text", None, "dev, staging or prod; not set: follows the mode."),
+        Key("url", "text", None, "Distant git repository of the application, remote 'origin'."),
+        Key("pillar_url", "text", None, "Distant git repository of the project's pillar, remote 'origin'."),
+        Key("project_branch", "text", "main", "The branch that deploys; others are only stored."),
+        Key("pillar_branch", "text", "main", "The branch of the pillar that deploys."),
+        Key("user", "text", "{name}", "Unix user of the project's files and processes (root runs only)."),
+        Key("group", "text", "{user}", "Unix group of the project's files."),
+        Key("groups", "list", [], "Further groups of the user."),
+        Key("authorized_keys", "list", [], "Public ssh keys of the people who may push as the project's user."),
+        Key("main_ip", "text", None, "The machine's address; not set: looked up."),
+        Key("domain", "text", None, "Host name the web front serves the project at; not set: any name."),
+        Key("domains", "list", [], "Further host names."),
+        Key("http_address", "text", "{default_http_address}", "Address the web front listens on."),
+        Key(
+            "http_port",
+            "whole number",
+            None,
+            "Port the web front listens on; not set: 80, or 8080 when not root.",
+        ),
+        Key("processes", "mapping", {}, "Command lines by process type; not set: read from the Procfile."),
+        Key("document_root", "text", None, "Folder of the tree served as files when there is no web process."),
+        Key("env", "mapping", {}, "Environment variables of the processes and of build commands."),
+        Key(
+            "healthcheck",
+            "mapping",
+            {},
+            "path, status (list; not set: below 500), timeout and interval (seconds).",
+        ),
+        Key("drain", "seconds", 5, "Seconds that old processes get to finish their requests."),
+        Key("timeout", "seconds", 3600, "Seconds that one stage may take."),
+        Key(
+            "release_artifacts_urls",
+            "list",
+            [],
+            "Release archives for final mode: file, http(s) or ssh urls.",
+        ),
+        Key("keep_archives", "whole number", 5, "Archives to keep."),
+        Key("keep_releases", "whole number", 5, "Releases, and their deployments' trees or archives, to keep."),
+        Key("keep_trees", "whole number", 1, "Whole trees kept for a rollback in constant time."),
+        Key("keep_failed", "whole number", 2, "Failed trees to keep."),
+        Key("archive_data", "yes or no", True, "Whether archives hold data/ too."),
+        Key("minimum_free", "whole number", 64, "MiB that must stay free beside what an archive takes."),
+        Key(
+            "enlarge_function",
+            "text",
+            "mc_guest.enlarge",
+            "Execution function that is asked for more storage.",
+        ),
+        Key("notify_methods", "list", ["stdout"], "stdout, mail, webhook."),
+        Key("notify", "mapping", {}, "Settings of the methods: mail (to, from, host, port…), webhook (url)."),
+        Key("defaults", "mapping", {}, "Weakest values of any key."),
+        Key("env_defaults", "mapping", {}, "Values of any key by environment."),
+        Key("os_defaults", "mapping", {}, "Values of any key by os_family and os."),
+        Key("data", "mapping", {}, "The application's own settings; free for its sls."),
+        Key("data_root", "text", "{project_dir}/data", "Persistent data."),
+        *_skips(),
+        Key("project_dir", "text", None, "The project's folder.", fixed=True),
+        Key("project_root", "text", None, "The runtime tree.", fixed=True),
+        Key("salt_root", "text", None, "The runtime tree's .salt.", fixed=True),
+        Key("pillar_root", "text", None, "The clone of the pillar.", fixed=True),
+        Key("build_root", "text", None, "Scratch space of the build stage.", fixed=True),
+        Key("deploy_root", "text", None, "Where releases are put together and unpacked.", fixed=True),
+        Key("archives_root", "text", None, "Archives of what ran.", fixed=True),
+        Key("releases_root", "text", None, "Releases.", fixed=True),
+        Key("git_root", "text", None, "Bare repositories.", fixed=True),
+        Key("project_git_root", "text", None, "Repository the application is pushed to.", fixed=True),
+        Key("pillar_git_root", "text", None, "Repository the pillar is pushed to.", fixed=True),
+        Key("home", "text", None, "Home of the project's user.", fixed=True),
+        Key("current_archive_dir", "text", None, "Archive of this deployment.", fixed=True),
+        Key("current_release_dir", "text", None, "Release of this deployment.", fixed=True),
+        Key("sls_includes", "mapping", {}, "The installer's sls for each of the project's.", fixed=True),
+        Key(
+            "deployment",
+            "mapping",
+            {},
+            "id, kind, revision, who, result and stages of this deployment.",
+            fixed=True,
+        ),
+        Key("rollback", "yes or no", False, "Whether a rollback is under way.", fixed=True),
+    )
+}
+
+_CHOICES = {"operation_mode": workflow.MODES, "default_env": ("dev", "staging", "prod")}
+_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+_LAYER_SOURCES = ("env_defaults", "os_defaults", "defaults")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Values from one place.
+
+    :param source: the place, in words for a person
+    :param values: configuration keys and values
+    """
+
+    source: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """An assembled configuration.
+
+    :param values: the whole ``cfg``
+    :param sources: where each value came from, by dotted key (``data.port``)
+    :param installer: folder of the installer, absolute
+    """
+
+    values: dict[str, Any]
+    sources: dict[str, str]
+    installer: Path
+
+    def explained(self) -> dict[str, dict[str, Any]]:
+        """Return ``{dotted key: {"value": …, "from": …}}``."""
+        return {key: {"value": _leaf(self.values, key), "from": source} for key, source in sorted(self.sources.items())}
+
+
+def assemble(
+    layout: Layout,
+    *,
+    grains: Mapping[str, Any],
+    pillar: Mapping[str, Any],
+    settings: Mapping[str, Any] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    sample: Mapping[str, Any] | None = None,
+    salt_root: Path | None = None,
+    privileged: bool = False,
+    with_installer: bool = True,
+) -> Configuration:
+    """Put a project's configuration together.
+
+    :param grains: the minion's grains (os, os_family, addresses, ``makina-projects.<name>``)
+    :param pillar: the minion's pillar with the project's own merged in
+    :param settings: saved settings; None reads them
+    :param kwargs: what the caller sets for this call
+    :param sample: the values of ``.salt/PILLAR.sample``
+    :param salt_root: the ``.salt`` to look for the installer in; None: the running tree's
+    :param privileged: whether corpus runs as root, with a user of the project's own
+    :param with_installer: look for the installer, too; without, its defaults do not count
+    :raises ConfigurationError: unknown key, wrong type, unresolvable placeholder, no such installer
+    """
+    salt_root = salt_root or layout.salt
+    settings = stored_settings(layout) if settings is None else settings
+    above = [
+        Layer(".salt/PILLAR.sample", _checked(sample or {}, ".salt/PILLAR.sample")),
+        Layer("pillar", _checked(_project_part(pillar, layout.name), f"pillar {PREFIX}{layout.name}")),
+        Layer("grains", _checked(_project_part(grains, layout.name), f"grain {PREFIX}{layout.name}")),
+        Layer("saved settings", _checked(settings, "the saved settings")),
+        Layer("arguments", _checked(kwargs or {}, "the arguments")),
+    ]
+    base = Layer("default", {key.name: copy.deepcopy(key.default) for key in KEYS.values()})
+    # What chooses the lower layers stands in the upper ones: look there first.
+    chosen, _ = _merged([base, *above])
+    chosen["default_env"] = chosen["default_env"] or workflow.ENVIRONMENTS.get(chosen["operation_mode"], "dev")
+    installer = _text(chosen["installer"]) if with_installer else KEYS["installer"].default
+    folder = installers.find(installer, int(chosen["api_version"]), salt_root)
+    layers = [
+        base,
+        Layer("defaults", _checked(chosen["defaults"], "defaults")),
+        Layer(f"installer {installer}", _checked(installers.defaults(folder), f"{folder}/defaults.yaml")),
+        *_selected(chosen, grains),
+        *above,
+    ]
+    values, sources = _merged(layers)
+    for key, value in _fixed(layout, values, grains, privileged).items():
+        values[key] = value
+        sources[key] = "computed"
+    if values["default_env"] is None:
+        values["default_env"] = chosen["default_env"]
+        sources["default_env"] = "operation_mode"
+    _resolve(values)
+    for key in ("project_branch", "pillar_branch"):
+        identifiers.branch_name(values[key])
+    return Configuration(values, sources, folder)
+
+
+def stored_settings(layout: Layout) -> dict[str, Any]:
+    """Return what was set explicitly, decrypted."""
+    opened = secrets.Vault(layout.key).opened(files.read_json(layout.settings, {}))
+    return dict(opened)
+
+
+def store_settings(layout: Layout, settings: Mapping[str, Any]) -> bool:
+    """Save explicit settings (0600, secrets encrypted); return whether they changed."""
+    if layout.settings.exists() and stored_settings(layout) == dict(settings):
+        return False
+    return files.write_json(layout.settings, secrets.Vault(layout.key).sealed(dict(settings)))
+
+
+def store_snapshot(layout: Layout, cfg: Mapping[str, Any], redactor: secrets.Redactor) -> None:
+    """Save the whole configuration as it was deployed, secrets masked: they come from the pillar again."""
+    files.write_json(layout.snapshot, redactor.tree(cfg))
+
+
+def checked_settings(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``values`` when each is a key that may be set, with the right type.
+
+    :raises ConfigurationError: the first that is not, with the nearest known key
+    """
+    return _checked(values, "the arguments")
+
+
+def mode_of(values: Mapping[str, Any]) -> str:
+    return str(values["operation_mode"])
+
+
+def _project_part(tree: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    flat = tree.get(PREFIX + name)
+    nested = tree.get(PREFIX.rstrip("."))
+    value = flat if flat is not None else (nested.get(name) if isinstance(nested, Mapping) else None)
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(
+            f"{PREFIX}{name} must be a mapping of configuration keys, not {identifiers.shown(value)}."
+        )
+    return value
+
+
+def _selected(chosen: Mapping[str, Any], grains: Mapping[str, Any]) -> Iterator[Layer]:
+    environments = chosen["env_defaults"]
+    environment = chosen["default_env"]
+    if environment in environments:
+        source = f"env_defaults[{environment}]"
+        yield Layer(source, _checked(environments[environment], source))
+    for grain in ("os_family", "os"):
+        system = grains.get(grain)
+        if system in chosen["os_defaults"]:
+            source = f"os_defaults[{system}]"
+            yield Layer(source, _checked(chosen["os_defaults"][system], source))
+
+
+def _checked(values: object, where: str) -> dict[str, Any]:
+    if values is None:
+        return {}
+    if not isinstance(values, Mapping):
+        raise ConfigurationError(f"{where} must be a mapping of configuration keys, not {identifiers.shown(values)}.")
+    for name, value in values.items():
+        key = KEYS.get(name) if isinstance(name, str) else None
+        if key is None:
+            raise ConfigurationError(f"{where}: there is no key {identifiers.shown(name)}{_nearest(name)}.")
+        if key.fixed:
+            raise ConfigurationError(f"{where}: {name} is computed by corpus and cannot be set.")
+        _check_type(key, value, where)
+    return {str(name): _plain(value) for name, value in values.items()}
+
+
+def _check_type(key: Key, value: object, where: str) -> None:
+    kinds = _TYPES[key.kind]
+    right = isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
+    if isinstance(value, Mapping) and key.kind == "mapping":
+        right = True
+    if value is None or right or (isinstance(value, str) and _PLACEHOLDER.search(value)):
+        choices = _CHOICES.get(key.name)
+        if choices and value is not None and value not in choices:
+            raise ConfigurationError(
+                f"{where}: {key.name} is one of {', '.join(choices)}, not {identifiers.shown(value)}."
+            )
+        if key.kind == "whole number" and isinstance(value, int) and value < 0:
+            raise ConfigurationError(f"{where}: {key.name} cannot be negative ({value}).")
+        return
+    raise ConfigurationError(
+        f"{where}: {key.name} is a {key.kind}, not {identifiers.shown(value)} ({type(value).__name__})."
+    )
+
+
+def _nearest(name: object) -> str:
+    settable = [key.name for key in KEYS.values() if not key.fixed]
+    near = difflib.get_close_matches(str(name)[:80], settable, n=1, cutoff=0.5)
+    return f": did you mean {near[0]!r}?" if near else "; the application's own settings go under 'data'"
+
+
+def _merged(layers: Iterable[Layer]) -> tuple[dict[str, Any], dict[str, str]]:
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for layer in layers:
+        for key, value in layer.values.items():
+            _merge(values, sources, key, value, layer.source, key)
+    return values, sources
+
+
+def _merge(into: dict[str, Any], sources: dict[str, str], key: str, value: Any, source: str, path: str) -> None:
+    """Mappings merge key by key; everything else replaces what was there."""
+    if isinstance(value, Mapping) and isinstance(into.get(key), Mapping):
+        for inner, leaf in value.items():
+            _merge(into[key], sources, inner, leaf, source, f"{path}.{inner}")
+        return
+    for old in [known for known in sources if known == path or known.startswith(path + ".")]:
+        del sources[old]
+    into[key] = _plain(value)
+    for leaf_path in _leaves(value, path):
+        sources[leaf_path] = source
+
+
+def _leaves(value: Any, path: str) -> Iterator[str]:
+    if isinstance(value, Mapping) and value:
+        for inner, leaf in value.items():
+            yield from _leaves(leaf, f"{path}.{inner}")
+    else:
+        yield path
+
+
+def _leaf(values: Mapping[str, Any], path: str) -> Any:
+    value: Any = values
+    rest = path
+    while rest:
+        if not isinstance(value, Mapping):
+            return None
+        if rest in value:
+            return value[rest]
+        head, _, rest = rest.partition(".")
+        value = value.get(head)
+    return value
+
+
+def _plain(value: Any) -> Any:
+    """A copy of plain dicts and lists: Salt's ordered and masked mappings do not travel well."""
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    return value
+
+
+def _fixed(layout: Layout, values: Mapping[str, Any], grains: Mapping[str, Any], privileged: bool) -> dict[str, Any]:
+    fixed: dict[str, Any] = {
+        "name": layout.name,
+        "project_dir": str(layout.folder),
+        "project_root": str(layout.project),
+        "salt_root": str(layout.salt),
+        "pillar_root": str(layout.pillar),
+        "build_root": str(layout.build),
+        "deploy_root": str(layout.deploy),
+        "archives_root": str(layout.archives),
+        "releases_root": str(layout.releases),
+        "git_root": str(layout.git),
+        "project_git_root": str(layout.project_git),
+        "pillar_git_root": str(layout.pillar_git),
+        "home": str(layout.home),
+        "sls_includes": installers.includes(),
+    }
+    if values["main_ip"] is None:
+        fixed["main_ip"] = _main_address(grains)
+    if values["http_port"] is None:
+        fixed["http_port"] = 80 if privileged else 8080
+    if values["http_address"] == "{default_http_address}":
+        fixed["http_address"] = "*" if privileged else "127.0.0.1"
+    return fixed
+
+
+def _main_address(grains: Mapping[str, Any]) -> str:
+    addresses = [address for address in grains.get("ipv4") or [] if not str(address).startswith("127.")]
+    if addresses:
+        return str(addresses[0])
+    try:
+        return socket.gethostbyname(socket.gethostname())
+    except OSError:
+        return "127.0.0.1"
+
+
+def _resolve(values: dict[str, Any]) -> None:
+    """Replace ``{key}`` in every text by the key's value; a text that is one placeholder takes the value's type."""
+
+    def resolved(value: Any, path: str, seen: tuple[str, ...]) -> Any:
+        if isinstance(value, dict):
+            return {key: resolved(inner, f"{path}.{key}", seen) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [resolved(inner, path, seen) for inner in value]
+        if not isinstance(value, str):
+            return value
+
+        def known(name: str) -> Any:
+            if name in seen:
+                raise ConfigurationError(f"{path}: the placeholder {{{name}}} leads back to itself.")
+            return resolved(values[name], name, (*seen, name))
+
+        whole = _PLACEHOLDER.fullmatch(value)
+        if whole and whole[1] in KEYS:
+            return known(whole[1])
+        return _PLACEHOLDER.sub(lambda found: _text(known(found[1])) if found[1] in KEYS else found[0], value)
+
+    for key in list(values):
+        values[key] = resolved(values[key], key, (key,))
+        if key in KEYS and not KEYS[key].fixed:
+            _check_type(KEYS[key], values[key], key)
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)

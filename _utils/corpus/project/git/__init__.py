@@ -1,0 +1,1 @@
+"""git: the bare repositories people push to, and what a push does."""

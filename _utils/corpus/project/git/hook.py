@@ -1,0 +1,37 @@
+"""The pre-receive hook: a few lines of shell that hand a push over and wait for its deployment.
+
+git runs it as the user who pushed, before any branch moves; what it prints reaches the pusher, and when it fails the
+branch stays (githooks(5)).
+"""
+
+from __future__ import annotations
+
+import shlex
+
+_SCRIPT = """\
+#!/bin/sh
+# Written by corpus: a push to {repository} of {name} is deployed while it waits.
+{{
+    printf 'who %s\\n' "$(id -un)"
+    printf 'from %s\\n' "${{SSH_CONNECTION%% *}}"
+    printf 'quarantine %s\\n' "$GIT_QUARANTINE_PATH"
+    count=0
+    while [ "$count" -lt "${{GIT_PUSH_OPTION_COUNT:-0}}" ]; do
+        eval "printf 'option %s\\\\n' \\"\\$GIT_PUSH_OPTION_$count\\""
+        count=$((count + 1))
+    done
+    sed 's/^/update /'
+}} | {call}
+"""
+
+
+def script(name: str, repository: str, call: list[str], sudo: bool) -> str:
+    """Return the hook of a repository.
+
+    :param name: of the project
+    :param repository: ``project`` or ``pillar``
+    :param call: the command that takes the push from standard input
+    :param sudo: whether root must run it
+    """
+    words = ["sudo", "-n", *call] if sudo else call
+    return _SCRIPT.format(name=name, repository=repository, call=shlex.join(words))

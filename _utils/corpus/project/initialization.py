@@ -1,0 +1,506 @@
+"""What a project needs before anything can be pushed to it: user, keys, folders, repositories, hooks, links.
+
+Each part is a step that knows whether it is there, so a second run changes nothing, and ``test=True`` is honest.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from corpus import files, processes
+from corpus.errors import CorpusError, UsageError
+from corpus.project import configuration, session, workflow
+from corpus.project.git import hook, repositories
+from corpus.project.keeping import lock
+from corpus.project.layout import Layout
+from corpus.project.minion import Minion, merged, project_pillar
+from corpus.project.takeover import own
+from corpus.secrets import Redactor
+
+
+@dataclass(frozen=True)
+class Step:
+    """A part of an initialization.
+
+    :param what: in words
+    :param missing: tells whether it is still to be done
+    :param make: does it
+    """
+
+    what: str
+    missing: Callable[[], bool]
+    make: Callable[[], object]
+
+
+def initialize(minion: Minion, name: str, settings: Mapping[str, Any], who: str, test: bool = False) -> dict[str, Any]:
+    """Make a project ready to be pushed to. Doing it again changes nothing.
+
+    :param settings: configuration keys to save
+    :param test: tell what would be done, and do nothing
+    :returns: ``{name, result, changes: {done: [...]}, comment, remotes: {project, pillar}}``
+    :raises CorpusError: a name or a key is bad, or a step did not work; what was done stays and is not done again
+    """
+    layout = Layout(minion.roots, name)
+    given = configuration.checked_settings(settings)
+    stored = configuration.stored_settings(layout) if layout.settings.exists() else {}
+    wanted = merged(stored, given)
+    cfg = settled(minion, layout, wanted)
+    steps = _Steps(minion, layout, cfg, wanted)
+    if test:
+        todo = [step.what for step in steps.all() if step.missing()]
+    else:
+        _make_ground(layout)
+        with lock.held(layout, "initialize", who):
+            todo = []
+            for step in steps.all():
+                if step.missing():
+                    step.make()
+                    todo.append(step.what)
+            if todo or not layout.snapshot.exists():
+                tree_cfg = _whole(minion, layout, wanted)
+                configuration.store_snapshot(layout, tree_cfg, Redactor())
+    remotes = {"project": remote(cfg, layout.project_git), "pillar": remote(cfg, layout.pillar_git)}
+    if not todo:
+        comment = f"{name} is initialized already, nothing changed."
+    elif test:
+        comment = f"{name} would be initialized."
+    else:
+        comment = f"{name} is initialized: git push {remotes['project']} HEAD:{cfg['project_branch']}"
+    return {
+        "name": name,
+        "result": None if test and todo else True,
+        "changes": {"done" if not test else "to do": todo} if todo else {},
+        "comment": comment,
+        "remotes": remotes,
+    }
+
+
+def settled(minion: Minion, layout: Layout, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the configuration as far as it does not depend on a tree that is still to come.
+
+    :raises ConfigurationError: something in it cannot be
+    """
+    pillar = minion.plain_pillar()
+    if (layout.pillar / "init.sls").is_file() and layout.own.is_dir():
+        pillar = merged(pillar, project_pillar(minion, layout, layout.pillar, layout.own / "pillar"))
+    return configuration.assemble(
+        layout,
+        grains=minion.grains,
+        pillar=pillar,
+        settings=settings,
+        privileged=minion.privileged,
+        with_installer=False,
+    ).values
+
+
+def _whole(minion: Minion, layout: Layout, settings: Mapping[str, Any]) -> dict[str, Any]:
+    return configuration.assemble(
+        layout,
+        grains=minion.grains,
+        pillar=minion.plain_pillar(),
+        settings=settings,
+        sample=session.sample(minion, layout, layout.salt),
+        privileged=minion.privileged,
+        with_installer=False,
+    ).values
+
+
+def remote(cfg: Mapping[str, Any], repository: Path) -> str:
+    """Return what to ``git push`` to: over ssh where the project has a user of its own, else a path."""
+    if os.geteuid() == 0 and cfg["user"] != "root":
+        return f"{cfg['user']}@{cfg['domain'] or cfg['main_ip']}:{repository}"
+    return str(repository)
+
+
+def _make_ground(layout: Layout) -> None:
+    """The folder that the lock lies in; everything else is a step."""
+    for folder, mode in ((layout.roots.projects, 0o755), (layout.folder, 0o711), (layout.own, 0o700)):
+        if not folder.exists():
+            try:
+                folder.mkdir(parents=True)
+            except OSError as err:
+                raise CorpusError(f"{folder} cannot be made: {err.strerror}.") from err
+            folder.chmod(mode)
+
+
+class _Steps:
+    """The steps of one project, in order."""
+
+    def __init__(self, minion: Minion, layout: Layout, cfg: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+        self.minion, self.layout, self.cfg, self.settings = minion, layout, cfg, settings
+        self.user: str | None = str(cfg["user"]) if minion.privileged else None
+        self.group = str(cfg["group"])
+
+    def all(self) -> Iterator[Step]:
+        yield from self._accounts()
+        yield from self._folders()
+        yield Step(
+            "settings",
+            self._settings_differ,
+            lambda: configuration.store_settings(self.layout, self.settings),
+        )
+        yield from self._keys()
+        yield from self._repositories()
+        yield from self._clones()
+        yield from self._sls()
+        yield from self._links()
+
+    def _settings_differ(self) -> bool:
+        layout = self.layout
+        return not layout.settings.exists() or configuration.stored_settings(layout) != dict(self.settings)
+
+    # accounts
+
+    def _accounts(self) -> Iterator[Step]:
+        user, group = self.user, self.group
+        if user is None or user == "root":
+            return
+        self._check_reachable()
+        yield Step(
+            f"group {group}",
+            lambda: not _known("group", group),
+            lambda: processes.run(["groupadd", "--system", "--", group]),
+        )
+        yield Step(f"user {user}", lambda: not _known("passwd", user), lambda: self._add_user(user))
+        for further in self.cfg["groups"]:
+            yield self._membership(user, further)
+
+    @staticmethod
+    def _membership(user: str, group: str) -> Step:
+        return Step(
+            f"{user} in group {group}",
+            lambda: group not in _groups_of(user),
+            lambda: processes.run(["usermod", "--append", "--groups", group, "--", user]),
+        )
+
+    def _check_reachable(self) -> None:
+        """The project's user must be able to walk to its files."""
+        for folder in self.layout.roots.projects.parents:
+            if folder.exists() and not folder.stat().st_mode & 0o001:
+                raise UsageError(
+                    f"The project's user cannot reach {self.layout.roots.projects}, because {folder} is closed to others: "
+                    "choose another corpus.projects_root, or set user=root."
+                )
+
+    def _add_user(self, user: str) -> None:
+        shell = shutil.which("git-shell") or "/usr/sbin/nologin"
+        processes.run(
+            ["useradd", "--system", "--gid", self.group, "--home-dir", str(self.layout.home), "--no-create-home", "--shell", shell, "--password", "*", "--", user]
+        )
+        self.layout.made_user.touch()
+
+    # folders
+
+    def _folders(self) -> Iterator[Step]:
+        layout = self.layout
+        shared = [(layout.roots.own, 0o711), (layout.roots.own / "views", 0o711)]
+        ours = [
+            (layout.archives, 0o711),
+            (layout.releases, 0o711),
+            (layout.deployed, 0o711),
+            (layout.failed, 0o711),
+        ]
+        ours += [(layout.deploy, 0o711), (layout.sls, 0o700)]
+        theirs = [(layout.git, 0o755), (layout.project, 0o755), (layout.pillar, 0o700), (layout.home, 0o750)]
+        theirs += [(layout.build, 0o755), (layout.logs, 0o750), (Path(self.cfg["data_root"]), 0o750)]
+        for folder, mode in shared + ours:
+            yield self._folder(folder, mode, _mkdir)
+        for folder, mode in theirs:
+            yield self._folder(folder, mode, self._mkdir_for_user)
+
+    @staticmethod
+    def _folder(folder: Path, mode: int, make: Callable[[Path, int], object]) -> Step:
+        return Step(f"folder {folder}", lambda: not folder.is_dir(), lambda: make(folder, mode))
+
+    def _mkdir_for_user(self, folder: Path, mode: int) -> None:
+        _mkdir(folder, mode)
+        own(folder, self.user, self.group)
+
+    # keys
+
+    def _keys(self) -> Iterator[Step]:
+        ssh = self.layout.home / ".ssh"
+        key = ssh / "id_ed25519"
+        yield Step("folder for ssh keys", lambda: not ssh.is_dir(), lambda: self._mkdir_for_user(ssh, 0o700))
+        yield Step(
+            "ssh key pair",
+            lambda: not key.is_file(),
+            lambda: processes.run(
+                [
+                    "ssh-keygen",
+                    "-q",
+                    "-t",
+                    "ed25519",
+                    "-N",
+                    "",
+                    "-C",
+                    f"corpus-{self.layout.name}",
+                    "-f",
+                    key,
+                ],
+                user=self.user,
+            ),
+        )
+        wanted = "".join(f"restrict {_public_key(line)}\n" for line in self.cfg["authorized_keys"])
+        authorized = ssh / "authorized_keys"
+        if wanted or authorized.exists():
+            yield Step(
+                "authorized ssh keys",
+                lambda: _differs(authorized, wanted, 0o600),
+                lambda: self._write(authorized, wanted, 0o600),
+            )
+
+    def _write(self, path: Path, content: str, mode: int) -> None:
+        """Write a file in a folder of the project's user, as that user: no link there leads us anywhere else."""
+        processes.run(["rm", "-f", "--", path], user=self.user)
+        processes.run(["tee", "--", path], stdin=content, user=self.user)
+        processes.run(["chmod", f"{mode:04o}", "--", path], user=self.user)
+
+    # repositories
+
+    def _repositories(self) -> Iterator[Step]:
+        layout, cfg = self.layout, self.cfg
+        yield from self._repository(layout.project_git, cfg["project_branch"], cfg["url"])
+        yield from self._repository(layout.pillar_git, cfg["pillar_branch"], cfg["pillar_url"])
+        yield from self._sudo_rule()
+
+    def _repository(self, repository: Path, branch: str, url: str | None) -> Iterator[Step]:
+        user = self.user
+        yield Step(
+            f"repository {repository}",
+            lambda: repositories.unlike(repository, branch, user),
+            lambda: repositories.init_bare(repository, branch, user),
+        )
+        if url and self.cfg["operation_mode"] != workflow.EDITABLE:
+            yield Step(
+                f"{branch} of {url} in {repository}",
+                lambda: not repositories.head(repository, branch, user),
+                lambda: repositories.fetch(repository, url, branch, user),
+            )
+        path = repository / "hooks" / "pre-receive"
+        text = hook.script(self.layout.name, repository.stem, self._call(repository.stem), self._sudo)
+        yield Step(f"hook of {repository}", lambda: _differs(path, text, 0o755), lambda: self._write(path, text, 0o755))
+
+    @property
+    def _sudo(self) -> bool:
+        return self.user is not None and self.user != "root"
+
+    def _call(self, repository: str) -> list[str]:
+        """The command by which a hook hands a push over."""
+        beside = Path(sys.executable).parent / "salt-call"
+        program = str(beside) if beside.exists() else processes.which("salt-call")
+        folder = str(
+            self.minion.opts.get("config_dir") or Path(self.minion.opts.get("conf_file") or "/etc/salt/minion").parent
+        )
+        words = [
+            program,
+            "-c",
+            folder,
+            "--local",
+            "--retcode-passthrough",
+            "--out-file=/dev/null",
+            "--log-level=quiet",
+        ]
+        return [*words, "mc_project.receive", self.layout.name, repository]
+
+    def _sudo_rule(self) -> Iterator[Step]:
+        """Let the project's user hand over pushes of its own project, and nothing else."""
+        if not self._sudo:
+            return
+        path = sudo_rule(self.layout.name)
+        calls = ", ".join(_for_sudoers(self._call(repository)) for repository in ("project", "pillar"))
+        rule = f"# Written by corpus: pushes to {self.layout.name} are deployed by root.\n{self.user} ALL=(root) NOPASSWD: {calls}\n"
+        yield Step("sudo rule for pushes", lambda: _differs(path, rule, 0o440), lambda: _write_sudoers(path, rule))
+
+    # trees
+
+    def _clones(self) -> Iterator[Step]:
+        layout, cfg = self.layout, self.cfg
+        yield from self._tree(layout.project, layout.project_git, cfg["project_branch"], cfg["url"])
+        yield from self._tree(layout.pillar, layout.pillar_git, cfg["pillar_branch"], cfg["pillar_url"])
+
+    def _tree(self, tree: Path, repository: Path, branch: str, url: str | None) -> Iterator[Step]:
+        editable = self.cfg["operation_mode"] == workflow.EDITABLE
+        yield Step(
+            f"clone {tree}",
+            lambda: not (tree / ".git").is_dir(),
+            lambda: self._clone(tree, repository, branch, url, editable),
+        )
+        yield Step(
+            f"remotes of {tree}",
+            lambda: repositories.remotes_differ(tree, repository, url, self.user),
+            lambda: repositories.set_remotes(tree, repository, url, self.user),
+        )
+
+    def _clone(self, tree: Path, repository: Path, branch: str, url: str | None, editable: bool) -> None:
+        if editable and url:
+            repositories.clone(url, tree, branch, self.user)
+            repositories.set_remotes(tree, repository, url, self.user)
+            return
+        revision = None if editable else repositories.head(repository, branch, self.user)
+        repositories.check_out(repository, tree, revision, branch=branch, url=url, user=self.user)
+
+    def _sls(self) -> Iterator[Step]:
+        for path, content in missing_sls(self.layout.salt):
+            yield self._sls_file(path, content)
+
+    def _sls_file(self, path: Path, content: str) -> Step:
+        return Step(
+            str(path.relative_to(self.layout.folder)),
+            lambda: not path.exists(),
+            lambda: _write_sls(path, content, self.user, self.group),
+        )
+
+    def _links(self) -> Iterator[Step]:
+        layout = self.layout
+        yield self._link(layout.state_link, layout.salt)
+        yield self._link(layout.pillar_link, layout.pillar)
+
+    @staticmethod
+    def _link(link: Path, target: Path) -> Step:
+        def make() -> None:
+            link.parent.mkdir(parents=True, exist_ok=True)
+            files.link(link, target)
+
+        return Step(f"link {link}", lambda: not (link.is_symlink() and os.readlink(link) == str(target)), make)
+
+
+def sudo_rule(name: str) -> Path:
+    """Return where the rule lies that lets a project's user hand over its pushes."""
+    return Path("/etc/sudoers.d") / f"corpus-{name}"
+
+
+def write_missing_sls(salt_root: Path, user: str | None, group: str | None) -> None:
+    """Write every sls that a project needs and that its tree does not have."""
+    for path, content in missing_sls(salt_root):
+        if not path.exists():
+            _write_sls(path, content, user, group)
+
+
+def _write_sls(path: Path, content: str, user: str | None, group: str | None) -> None:
+    if path.parent.is_symlink():
+        raise CorpusError(f"{path.parent.name} is a link in the pushed tree: make it a folder.")
+    if not path.parent.exists():
+        path.parent.mkdir()
+        path.parent.chmod(0o755)
+        own(path.parent, user, group)
+    files.write(path, content)
+    own(path, user, group)
+
+
+def missing_sls(salt_root: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the path and the content of every file that init_project generates in a project's ``.salt``."""
+    for sls in workflow.SLS:
+        yield salt_root / f"{sls}.sls", _stage_sls(sls)
+    yield salt_root / "top.sls", _TOP
+    yield salt_root / "standalone.sls", _STANDALONE
+    yield salt_root / "PILLAR.sample", pillar_sample()
+
+
+def _stage_sls(sls: str) -> str:
+    stage = next((stage for stage in workflow.ALL.values() if stage.sls == sls), None)
+    summary = stage.summary if stage else "what the whole deployment needs, before its first stage"
+    function = stage.name if stage and stage.name != "initialization" else "deploy_project"
+    return _STAGE.format(title=sls, summary=summary, key=sls, function=function)
+
+
+_STAGE = """\
+# {title}: {summary}.
+# What you add below the include is yours; the live mapping cfg has everything there is to know.
+{{% if cfg is defined %}}
+include: {{{{ cfg.sls_includes['{key}'] | json }}}}
+{{% else %}}
+{{{{ sls }}}}-is-a-stage:
+  test.fail_without_changes:
+    - name: >-
+        {{{{ sls }}}} is a stage of a corpus project and cannot be run alone:
+        use salt-call mc_project.{function} {{{{ sls.split('.')[1] }}}}
+{{% endif %}}
+"""
+
+_TOP = """\
+# Full run: makes sure that the project is initialized, then deploys it. Carry it in a highstate as it is.
+include:
+  - .standalone
+
+{{ sls.split('.')[1] }}-initialized:
+  mc_project.initialized:
+    - name: {{ sls.split('.')[1] }}
+    - require_in:
+      - mc_project: {{ sls.split('.')[1] }}-deployed
+"""
+
+_STANDALONE = """\
+# Deploys the project as it is initialized, and nothing else.
+{{ sls.split('.')[1] }}-deployed:
+  mc_project.deployed:
+    - name: {{ sls.split('.')[1] }}
+"""
+
+
+def pillar_sample() -> str:
+    """Return a ``PILLAR.sample`` that documents every key that can be set, all commented out."""
+    rows = [
+        "# The project's configuration, weaker than its pillar. Every key can be set here or in the pillar, under",
+        "# makina-projects.<name>. Uncomment what you need; the values shown are the defaults.",
+        "",
+    ]
+    for key in configuration.KEYS.values():
+        if not key.fixed:
+            value = yaml.safe_dump({key.name: key.default}, default_flow_style=True, width=200).strip()[1:-1]
+            rows += [f"# {key.doc}", f"# {value}", ""]
+    return "\n".join(rows)
+
+
+def _public_key(line: object) -> str:
+    """Return an ssh public key as one line without options (sshd(8), AUTHORIZED_KEYS FILE FORMAT)."""
+    words = str(line).split()
+    if len(words) < 2 or not words[0].startswith(("ssh-", "ecdsa-", "sk-")) or "\n" in str(line).strip():
+        raise UsageError(f"authorized_keys: {str(line)[:40]!r} is no public ssh key ('ssh-ed25519 AAAA… comment').")
+    return " ".join(words)
+
+
+def _mkdir(folder: Path, mode: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(mode)
+
+
+def _differs(path: Path, content: str, mode: int) -> bool:
+    try:
+        return path.is_symlink() or path.read_text(encoding="utf-8") != content or (path.stat().st_mode & 0o777) != mode
+    except (FileNotFoundError, UnicodeDecodeError):
+        return True
+
+
+def _known(database: str, name: str) -> bool:
+    return processes.run(["getent", database, name], check=False).status == 0
+
+
+def _groups_of(user: str) -> list[str]:
+    import grp
+
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError:
+        return []
+    return [grp.getgrgid(gid).gr_name for gid in os.getgrouplist(user, entry.pw_gid)]
+
+
+def _for_sudoers(words: list[str]) -> str:
+    """Spell a command for sudoers(5), where these signs mean something."""
+    return " ".join("".join(f"\\{sign}" if sign in ",:=\\ " else sign for sign in word) for word in words)
+
+
+def _write_sudoers(path: Path, rule: str) -> None:
+    processes.which("sudo")
+    processes.run([processes.which("visudo"), "-c", "-q", "-f", "-"], stdin=rule)
+    files.write(path, rule, 0o440)

@@ -1,0 +1,1 @@
+"""What is kept: trees, archives, releases, the journal, the lock, the history."""

@@ -1,0 +1,96 @@
+"""Archives: copies of what ran, content and data, made before a deployment touches anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from corpus import files
+from corpus.errors import CorpusError
+from corpus.project.keeping import lock, trees
+from corpus.project.layout import Layout
+
+_MIB = 1 << 20
+
+
+def make(layout: Layout, release: str, cfg: Mapping[str, Any]) -> tuple[Path, str]:
+    """Archive the running tree, and the data unless ``archive_data`` is off.
+
+    :param release: id of the release that runs, whose archive it is
+    :returns: the archive's folder, and how it was copied, for a person
+    :raises CorpusError: a file cannot be read, or the disk is full; what was half made is gone
+    """
+    folder = layout.archive(release)
+    previous = latest(layout)
+    half = layout.archives / f".making-{release}"
+    half.mkdir(mode=0o711, exist_ok=True)
+    try:
+        how = trees.copy(layout.project, half / "project", previous and previous / "project")
+        if cfg["archive_data"]:
+            trees.copy(Path(cfg["data_root"]), half / "data", previous and previous / "data")
+        files.write_json(
+            half / "manifest.json",
+            {
+                "release": release,
+                "when": lock.now(),
+                "api_version": cfg["api_version"],
+                "mode": cfg["operation_mode"],
+            },
+        )
+        trees.remove(folder)
+        half.rename(folder)
+    except BaseException:
+        trees.remove(half)
+        raise
+    return folder, how
+
+
+def listing(layout: Layout) -> list[Path]:
+    """Return the folders of the archives, oldest first."""
+    return sorted(path.parent for path in layout.archives.glob("[0-9]*/manifest.json"))
+
+
+def latest(layout: Layout) -> Path | None:
+    """Return the newest archive, or None."""
+    return next(reversed(listing(layout)), None)
+
+
+def rotate(layout: Layout, keep: int, spare: set[str]) -> list[str]:
+    """Remove the oldest archives beyond ``keep``, and halves that were left behind.
+
+    :param spare: ids that must stay whatever their age
+    :returns: the ids that are gone
+    """
+    trees.sweep(layout.archives)
+    for half in layout.archives.glob(".making-*"):
+        trees.remove(half)
+    gone = []
+    for folder in listing(layout)[: -keep or None]:
+        if folder.name not in spare:
+            trees.remove(folder)
+            gone.append(folder.name)
+    return gone
+
+
+def ensure_space(layout: Layout, cfg: Mapping[str, Any], enlarge: Callable[[int], bool] | None) -> int:
+    """Check that there is room for an archive and a new version beside what runs.
+
+    :param enlarge: asks the machine's node for that many more bytes, tells whether it got them; None: nobody to ask
+    :returns: the free bytes
+    :raises CorpusError: there is too little room
+    """
+    need = trees.size(layout.project) + (trees.size(Path(cfg["data_root"])) if cfg["archive_data"] else 0)
+    previous = latest(layout)
+    if previous:  # unchanged files are shared with it
+        need = max(need // 10, 0)
+    need += cfg["minimum_free"] * _MIB
+    have = trees.free(layout.folder)
+    if have < need and enlarge is not None and enlarge(need - have):
+        have = trees.free(layout.folder)
+    if have < need:
+        raise CorpusError(
+            f"Too little disk space under {layout.folder}: {need // _MIB} MiB are needed, {have // _MIB} MiB are free. "
+            "Enlarge the guest, lower keep_archives, or lower minimum_free."
+        )
+    return have

@@ -1,0 +1,358 @@
+"""Releases: what a deployment produced, and what production fetches, verifies and unpacks."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import unquote, urldefrag, urljoin, urlsplit
+
+from corpus import files, identifiers, processes
+from corpus.errors import CorpusError, MissingTool, ReleaseRefused
+from corpus.project.keeping import trees
+from corpus.project.layout import Layout
+
+MANIFEST = "manifest.json"
+_SECONDS = 30  # connect and read timeout of one request
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One archive file of a release.
+
+    :param url: where it is fetched from
+    :param sha256: what its content must digest to, or None when only the release's manifest knows
+    """
+
+    url: str
+    sha256: str | None
+
+    @property
+    def file_name(self) -> str:
+        return Path(unquote(urlsplit(self.url).path)).name
+
+    @classmethod
+    def parsed(cls, entry: object) -> Artifact:
+        """Read an entry of ``release_artifacts_urls``: a url, a url with ``#sha256=…``, or ``{url: …, sha256: …}``.
+
+        :raises ReleaseRefused: it is none of these
+        """
+        digest: object = None
+        if isinstance(entry, Mapping):
+            url, digest = entry.get("url"), entry.get("sha256")
+        else:
+            url = entry
+        if isinstance(url, str) and digest is None:
+            url, fragment = urldefrag(url)
+            digest = fragment.removeprefix("sha256=") or None
+        if not isinstance(url, str) or urlsplit(url).scheme not in ("file", "http", "https", "ssh"):
+            raise ReleaseRefused(
+                f"release_artifacts_urls: {identifiers.shown(entry)} is no file, http, https or ssh url."
+            )
+        if digest is not None and not (isinstance(digest, str) and len(digest) == 64):
+            raise ReleaseRefused(f"release_artifacts_urls: the sha256 of {url} must be 64 hexadecimal digits.")
+        artifact = cls(url, digest.lower() if digest else None)
+        if not artifact.file_name.endswith((".tar.zst", ".tar.gz", ".tgz", ".tar.xz", ".tar")):
+            raise ReleaseRefused(
+                f"release_artifacts_urls: {url} is no .tar.zst, .tar.gz, .tgz, .tar.xz or .tar archive."
+            )
+        return artifact
+
+
+def bundle(layout: Layout, release: str, cfg: Mapping[str, Any], facts: Mapping[str, Any], when: int) -> dict[str, Any]:
+    """Pack ``deploy/`` into the release: a reproducible archive and a manifest.
+
+    Names sorted, owners 0, one time stamp: the same content gives the same bytes.
+
+    :param facts: what the manifest says besides (revision, who, when …)
+    :param when: time stamp of every member, seconds since the epoch
+    :returns: the manifest
+    """
+    folder = layout.release(release)
+    name = f"{layout.name}-{release}.tar.zst"
+    half = folder / f".{name}"
+    contents = {}
+    with (
+        _compressed(half) as stream,
+        tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        for path in trees.walk(layout.deploy):
+            relative = str(path.relative_to(layout.deploy))
+            info = tar.gettarinfo(str(path), arcname=relative)
+            if info is None or not (info.isreg() or info.isdir() or info.issym() or info.islnk()):
+                continue  # sockets and pipes do not travel
+            info.uid = info.gid = 0
+            info.uname = info.gname = ""
+            info.mtime = when
+            if info.islnk() or info.isreg():
+                info.type, info.linkname, info.size = tarfile.REGTYPE, "", path.stat().st_size
+                contents[relative] = trees.sha256(path)
+                with path.open("rb") as content:
+                    tar.addfile(info, content)
+            else:
+                tar.addfile(info)
+    half.rename(folder / name)
+    manifest = {
+        **facts,
+        "name": layout.name,
+        "release": release,
+        "api_version": cfg["api_version"],
+        "mode": cfg["operation_mode"],
+        "artifacts": {name: {"sha256": trees.sha256(folder / name), "size": (folder / name).stat().st_size}},
+        "files": contents,
+    }
+    files.write_json(folder / MANIFEST, manifest, mode=0o644)
+    return manifest
+
+
+def describe(layout: Layout, release: str, cfg: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+    """Write the manifest of a release that was not bundled; one that was has it already."""
+    folder = layout.release(release)
+    if not (folder / MANIFEST).exists():
+        folder.mkdir(mode=0o711, exist_ok=True)
+        about = {
+            "name": layout.name,
+            "release": release,
+            "api_version": cfg["api_version"],
+            "mode": cfg["operation_mode"],
+        }
+        files.write_json(folder / MANIFEST, {**facts, **about, "artifacts": {}}, mode=0o644)
+
+
+@contextmanager
+def _compressed(path: Path) -> Iterator[IO[bytes]]:
+    zstandard = _zstandard()
+    with path.open("wb") as raw, zstandard.ZstdCompressor(level=10, threads=0).stream_writer(raw) as stream:
+        yield stream
+
+
+def _zstandard() -> Any:
+    try:
+        import zstandard
+    except ImportError as err:
+        raise MissingTool("Releases are packed with zstd: install the Python package zstandard beside Salt.") from err
+    return zstandard
+
+
+def fetch(entries: Sequence[object], folder: Path, user: str | None = None) -> list[Path]:
+    """Fetch every artifact into ``folder`` and verify it.
+
+    :param entries: of ``release_artifacts_urls``
+    :param user: whose ssh key ssh urls are fetched with
+    :returns: the verified files, in order
+    :raises ReleaseRefused: a sum is wrong or unknown
+    :raises CorpusError: something cannot be fetched
+    """
+    fetched = []
+    for artifact in [Artifact.parsed(entry) for entry in entries]:
+        target = folder / artifact.file_name
+        _fetch(artifact.url, target, user)
+        expected = artifact.sha256 or _sum_in_manifest(artifact, folder, user)
+        actual = trees.sha256(target)
+        if actual != expected:
+            target.unlink()
+            raise ReleaseRefused(
+                f"{artifact.url} is not what was released: its sha256 is {actual}, the manifest says {expected}."
+            )
+        fetched.append(target)
+    return fetched
+
+
+def _sum_in_manifest(artifact: Artifact, folder: Path, user: str | None) -> str:
+    url = urljoin(artifact.url, MANIFEST) if "://" in artifact.url else artifact.url
+    if artifact.url.startswith("ssh:"):  # urljoin knows no ssh
+        url = artifact.url.rsplit("/", 1)[0] + "/" + MANIFEST
+    target = folder / f"{artifact.file_name}.{MANIFEST}"
+    try:
+        _fetch(url, target, user)
+        manifest = json.loads(target.read_text(encoding="utf-8"))
+        return str(manifest["artifacts"][artifact.file_name]["sha256"])
+    except (CorpusError, ValueError, KeyError, TypeError) as err:
+        raise ReleaseRefused(
+            f"{artifact.url} cannot be verified: {url} does not tell its sha256 ({err}). "
+            "Keep the manifest beside the archive, or add #sha256=… to the url."
+        ) from err
+
+
+def _fetch(url: str, target: Path, user: str | None) -> None:
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        try:
+            shutil.copyfile(unquote(parts.path), target)
+        except OSError as err:
+            raise CorpusError(f"{url} cannot be read: {err.strerror}.") from err
+    elif parts.scheme == "ssh":
+        if not parts.hostname or parts.hostname.startswith("-") or (parts.username or "").startswith("-"):
+            raise ReleaseRefused(f"{identifiers.shown(url)} names no host.")
+        place = f"{parts.username}@{parts.hostname}" if parts.username else parts.hostname
+        port = ["-P", str(parts.port)] if parts.port else []
+        processes.run(
+            ["scp", "-q", "-o", "BatchMode=yes", *port, "--", f"{place}:{unquote(parts.path)}", target],
+            user=user,
+        )
+    else:
+        _download(url, target)
+
+
+def _download(url: str, target: Path) -> None:
+    import requests
+
+    try:
+        with requests.get(url, stream=True, timeout=_SECONDS) as answer:
+            answer.raise_for_status()
+            with target.open("wb") as stream:
+                shutil.copyfileobj(answer.raw, stream, 1 << 20)
+            expected = answer.headers.get("Content-Length")
+            if expected and "Content-Encoding" not in answer.headers and target.stat().st_size != int(expected):
+                raise CorpusError(f"{url} was cut short: {target.stat().st_size} of {expected} bytes came.")
+    except requests.RequestException as err:
+        status = getattr(getattr(err, "response", None), "status_code", None)
+        reason = f"the server answered {status}" if status else type(err).__name__
+        raise CorpusError(f"{_without_password(url)} cannot be fetched: {reason}.") from err
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    return url.replace(f":{parts.password}@", ":***@") if parts.password else url
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack a verified archive into ``folder``.
+
+    Python's ``data`` filter (PEP 706) refuses absolute members, ``..``, links that lead out, and devices.
+
+    :raises ReleaseRefused: a member would leave the folder, or the archive is damaged
+    """
+    try:
+        with _decompressed(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+            tar.extraction_filter = _data_filter
+            tar.extractall(folder)  # noqa: S202 - the filter above decides what may be unpacked
+            while stream.read(1 << 20):  # the end of the compressed stream holds its check sum: read it
+                pass
+    except tarfile.FilterError as err:
+        raise ReleaseRefused(f"{archive.name} is refused: {err}.") from err
+    except (tarfile.TarError, EOFError, OSError) as err:
+        if isinstance(err, OSError) and err.errno is not None:
+            raise CorpusError(f"{archive.name} cannot be unpacked: {err.strerror}.") from err
+        raise ReleaseRefused(f"{archive.name} is damaged or cut short: {err}.") from err
+
+
+def _data_filter(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
+    if member.name.startswith("/"):  # the data filter only strips the slash: a release never has one
+        raise tarfile.AbsolutePathError(member)
+    return tarfile.data_filter(member, path)
+
+
+@contextmanager
+def _decompressed(archive: Path) -> Iterator[Any]:
+    with archive.open("rb") as raw:
+        if archive.name.endswith(".zst"):
+            zstandard = _zstandard()
+            try:
+                with zstandard.ZstdDecompressor().stream_reader(raw) as stream:
+                    yield stream
+            except zstandard.ZstdError as err:
+                raise ReleaseRefused(f"{archive.name} is damaged or cut short: {err}.") from err
+        elif archive.name.endswith((".gz", ".tgz")):
+            import gzip
+
+            with gzip.open(raw) as stream:
+                yield stream
+        elif archive.name.endswith(".xz"):
+            import lzma
+
+            with lzma.open(raw) as stream:
+                yield stream
+        else:
+            yield raw
+
+
+def verify(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Check that ``folder`` holds every file of the manifest with its content.
+
+    :raises ReleaseRefused: the first that differs
+    """
+    for relative, expected in manifest.get("files", {}).items():
+        path = folder / relative
+        if not path.is_file() or trees.sha256(path) != expected:
+            raise ReleaseRefused(f"{relative} is not what the release's manifest says.")
+
+
+def listing(layout: Layout) -> list[dict[str, Any]]:
+    """Return the releases that are kept, newest first.
+
+    Each is a mapping: release, revision, when, who, running, kept (``running``, ``tree`` or ``archive``: what a
+    rollback uses; None: nothing is left to go back to), artifacts (file names).
+    """
+    running = layout.running()
+    found = []
+    for path in sorted(layout.deployed.glob("[0-9]*"), reverse=True):
+        manifest = files.read_json(path / MANIFEST)
+        if manifest is None:
+            continue
+        kept = None
+        if path.name == running:
+            kept = "running"
+        elif (path / "project").is_dir():
+            kept = "tree"
+        elif (layout.archive(path.name) / MANIFEST).exists():
+            kept = "archive"
+        found.append(
+            {
+                "release": path.name,
+                "revision": manifest.get("revision"),
+                "when": manifest.get("when"),
+                "who": manifest.get("who"),
+                "running": kept == "running",
+                "kept": kept,
+                "artifacts": sorted(manifest.get("artifacts", {})),
+            }
+        )
+    return found
+
+
+def before(layout: Layout) -> str | None:
+    """Return the release that ran last before the running one and can be gone back to, or None."""
+    kept = {entry["release"] for entry in listing(layout) if entry["kept"] in ("tree", "archive")}
+    return max(kept, key=lambda release: (_retired(layout.release(release)), release), default=None)
+
+
+def rotate(layout: Layout, cfg: Mapping[str, Any]) -> None:
+    """Drop what is beyond ``keep_trees``, ``keep_releases`` and ``keep_failed``; never the running release.
+
+    A whole tree that has no archive becomes its archive: what was deployed stays kept.
+    """
+    trees.sweep(layout.deployed)
+    trees.sweep(layout.failed)
+    running = layout.running()
+    # The order in which they ran, newest first: a rollback makes an old release the newest again.
+    others = sorted(
+        (path for path in layout.deployed.glob("[0-9]*") if path.name != running and path.is_dir()),
+        key=lambda path: _retired(path),
+        reverse=True,
+    )
+    for path in [path for path in others if (path / "project").is_dir()][cfg["keep_trees"] :]:
+        archive = layout.archive(path.name)
+        if (archive / MANIFEST).exists():
+            trees.remove(path / "project")
+        else:
+            archive.mkdir(mode=0o711, exist_ok=True)
+            (path / "project").rename(archive / "project")
+            files.write_json(archive / MANIFEST, {"release": path.name, "from": "tree"})
+        trees.remove(path / "pillar")
+    for path in sorted(others, reverse=True)[max(cfg["keep_releases"] - 1, 0) :]:
+        if not (path / "project").is_dir():
+            trees.remove(path)
+            layout.processes(path.name).unlink(missing_ok=True)
+    for path in sorted(layout.failed.glob("[0-9]*"), reverse=True)[cfg["keep_failed"] :]:
+        trees.remove(path)
+
+
+def _retired(path: Path) -> float:
+    stamp = path / ".retired"
+    return stamp.stat().st_mtime if stamp.exists() else 0.0

@@ -1,0 +1,173 @@
+"""Directory trees: copied cheaply, digested, exchanged in one step, removed."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from corpus import processes
+from corpus.errors import CorpusError, UsageError
+
+_RENAME_EXCHANGE = 2  # linux/fs.h, renameat2(2)
+_AT_FDCWD = -100
+
+
+def copy(source: Path, target: Path, like: Path | None = None) -> str:
+    """Make ``target`` a copy of ``source`` that later writes to ``source`` cannot reach.
+
+    Shares blocks with the source where the file system can (reflink), else shares unchanged files with an earlier
+    copy by hard links. Never links to the source itself.
+
+    :param target: a path that does not exist yet, or the rest of a copy that was cut short
+    :param like: an earlier copy on the same file system
+    :returns: ``reflink``, ``links`` or ``copy``: how it was done
+    :raises CorpusError: out of space, or a file cannot be read
+    """
+    if not target.exists() and can_reflink(source, target.parent):
+        processes.run(["cp", "-a", "--reflink=always", source, target])
+        return "reflink"
+    target.mkdir(parents=True, exist_ok=True)
+    argv: list[str | Path] = ["rsync", "-aAX", "--delete", "--numeric-ids", "--modify-window=-1"]
+    if like is not None and like.is_dir():
+        argv.append(f"--link-dest={like}")
+    result = processes.run([*argv, f"{source}/", f"{target}/"], check=False)
+    if result.status not in (0, 24):  # 24: files vanished while they were read, as in a live data folder
+        raise CorpusError(f"Copying {source} to {target} failed: {result.last_words}")
+    return "links" if like is not None and like.is_dir() else "copy"
+
+
+def make_identical(source: Path, target: Path, keep: tuple[str, ...] = ()) -> None:
+    """Make ``target`` hold exactly what ``source`` holds, by content.
+
+    :param keep: top-level names of ``target`` that stay
+    :raises CorpusError: rsync failed
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    excluded = [f"--exclude=/{name}" for name in keep]
+    processes.run(["rsync", "-aAX", "--delete", "--checksum", "--numeric-ids", *excluded, f"{source}/", f"{target}/"])
+
+
+def can_reflink(source: Path, folder: Path) -> bool:
+    """Tell whether files under ``source`` can share their blocks with copies in ``folder`` (btrfs, XFS)."""
+    sample = next((path for path in walk(source) if path.is_file() and not path.is_symlink()), None)
+    if sample is None or sample.stat().st_dev != folder.stat().st_dev:
+        return False
+    probe = folder / f".reflink-probe-{os.getpid()}"
+    try:
+        return processes.run(["cp", "--reflink=always", sample, probe], check=False).status == 0
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def exchange(one: Path, other: Path) -> None:
+    """Swap two directories of one file system in one atomic step (renameat2(2), RENAME_EXCHANGE).
+
+    :raises CorpusError: the file system or the kernel cannot
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE):
+        code = ctypes.get_errno()
+        hint = (
+            " (a file system with renameat2 is needed: ext4, XFS, btrfs)"
+            if code in (errno.EINVAL, errno.ENOSYS)
+            else ""
+        )
+        raise CorpusError(f"Cannot exchange {one} and {other}: {os.strerror(code)}{hint}.")
+
+
+def identity(tree: Path) -> int | None:
+    """Return the inode number of a directory, by which it is known again after an exchange; None when absent."""
+    try:
+        return tree.stat().st_ino
+    except FileNotFoundError:
+        return None
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    """Yield everything below ``folder`` in a stable order, without following links."""
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except FileNotFoundError:
+        return
+    for entry in entries:
+        yield Path(entry.path)
+        if entry.is_dir(follow_symlinks=False):
+            yield from walk(Path(entry.path))
+
+
+def size(folder: Path) -> int:
+    """Return the bytes that the files below ``folder`` take on disk; hard links count once."""
+    seen: set[tuple[int, int]] = set()
+    total = 0
+    for path in walk(folder):
+        try:
+            status = path.lstat()
+        except FileNotFoundError:
+            continue
+        if (status.st_dev, status.st_ino) not in seen:
+            seen.add((status.st_dev, status.st_ino))
+            total += status.st_blocks * 512
+    return total
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's content in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def free(folder: Path) -> int:
+    """Return the bytes that we may still write where ``folder`` lies."""
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize
+
+
+def remove(folder: Path) -> None:
+    """Remove a tree that may be only half there, or not at all.
+
+    It is renamed first, so that what bears a meaningful name is always whole.
+    """
+    if not folder.exists() and not folder.is_symlink():
+        return
+    doomed = folder.with_name(f".removed-{folder.name}-{os.getpid()}")
+    folder.rename(doomed)
+    _discard(doomed)
+
+
+def sweep(parent: Path) -> None:
+    """Finish removals in ``parent`` that were cut short."""
+    for doomed in parent.glob(".removed-*"):
+        _discard(doomed)
+
+
+def _discard(folder: Path) -> None:
+    def make_writable(function: object, path: str, error: object) -> None:
+        os.chmod(Path(path).parent, 0o700)
+        os.unlink(path) if not os.path.isdir(path) or os.path.islink(path) else os.rmdir(path)
+
+    shutil.rmtree(folder, onerror=make_writable)
+
+
+def wipe(folder: Path) -> None:
+    """Make ``folder`` an empty directory with the owner and mode it had.
+
+    :raises UsageError: it is a link
+    """
+    if folder.is_symlink():
+        raise UsageError(f"{folder} is a link: make it a directory.")
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        return
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            _discard(entry)
+        else:
+            entry.unlink()

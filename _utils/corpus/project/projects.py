@@ -1,0 +1,244 @@
+"""Projects as their people ask about them: which there are, how one is, its configuration, its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from corpus import files, processes, secrets
+from corpus.errors import CorpusError, UsageError
+from corpus.identifiers import shown
+from corpus.project import configuration, initialization, recovery, session
+from corpus.project.git import repositories
+from corpus.project.keeping import history, lock, releases, trees
+from corpus.project.keeping.journal import Journal
+from corpus.project.layout import Layout, Roots
+from corpus.project.minion import Minion, merged, project_pillar
+from corpus.project.running import front, supervision
+from corpus.secrets import Redactor
+
+
+def listing(roots: Roots) -> dict[str, dict[str, Any]]:
+    """Return ``{name: {mode, release, revision, since, result}}`` of every project; ``result`` of its last deployment."""
+    found = {}
+    for name in roots.names():
+        layout = Layout(roots, name)
+        snapshot = files.read_json(layout.snapshot, {})
+        running = layout.running()
+        manifest = files.read_json(layout.manifest(running), {}) if running else {}
+        last = history.listing(layout, 1)
+        found[name] = {
+            "mode": snapshot.get("operation_mode"),
+            "api_version": snapshot.get("api_version"),
+            "release": running,
+            "revision": manifest.get("revision"),
+            "since": manifest.get("when"),
+            "last": {key: last[0][key] for key in ("deployment", "kind", "result", "when")} if last else None,
+        }
+    return found
+
+
+def status(minion: Minion, name: str) -> dict[str, Any]:
+    """Return how a project is: what runs, since when, its processes, its address, what holds it."""
+    layout = Layout.existing(minion.roots, name)
+    cfg = assembled(minion, layout).values
+    running = layout.running()
+    manifest = files.read_json(layout.manifest(running), {}) if running else {}
+    supervisor = supervision.Supervisor(layout.roots)
+    up = supervisor.processes(supervision.group_name(layout, running)) if running else []
+    wanted = supervision.specified(layout, running)["processes"] if running else {}
+    serves = front.Front(layout.roots, supervisor).serves(layout, cfg) if running else None
+    busy = lock.holder(layout)
+    return {
+        "name": name,
+        "mode": cfg["operation_mode"],
+        "installer": cfg["installer"],
+        "release": running,
+        "revision": manifest.get("revision"),
+        "since": manifest.get("when"),
+        "url": front.url(cfg) if serves else None,
+        "serves": serves,
+        "processes": {
+            kind: next(
+                (
+                    {"state": process.state, "pid": process.pid, "is": process.words}
+                    for process in up
+                    if process.type == kind
+                ),
+                {"state": "MISSING", "pid": 0, "is": "not known to the supervisor"},
+            )
+            for kind in sorted(wanted)
+        },
+        "busy": busy,
+        "interrupted": busy is None and Journal.left_behind(layout) is not None,
+        "locked": files.read_json(layout.maintenance),
+        "remotes": {
+            "project": initialization.remote(cfg, layout.project_git),
+            "pillar": initialization.remote(cfg, layout.pillar_git),
+        },
+    }
+
+
+def assembled(minion: Minion, layout: Layout, settings: Mapping[str, Any] | None = None) -> configuration.Configuration:
+    """Assemble the configuration of the running tree."""
+    scratch = layout.own / "pillar"
+    pillar = merged(minion.plain_pillar(), project_pillar(minion, layout, layout.pillar, scratch))
+    return configuration.assemble(
+        layout,
+        grains=minion.grains,
+        pillar=pillar,
+        settings=settings,
+        sample=session.sample(minion, layout, layout.salt),
+        privileged=minion.privileged,
+    )
+
+
+def get_configuration(minion: Minion, name: str, explain: bool = False, unmask: bool = False) -> dict[str, Any]:
+    """Return the configuration, or for every key its value and where it came from; secrets masked unless ``unmask``."""
+    layout = Layout.existing(minion.roots, name)
+    made = assembled(minion, layout)
+    told: dict[str, Any] = made.explained() if explain else made.values
+    if unmask:
+        return told
+    own = project_pillar(minion, layout, layout.pillar, layout.own / "pillar")
+    redactor = Redactor(session.pillar_secrets(merged(minion.plain_pillar(), own), name, own))
+    redactor.learn(secrets.found_in(configuration.stored_settings(layout), session.PUBLIC))
+    if explain:
+        return {
+            key: {
+                **entry,
+                "value": redactor.tree({key.rsplit(".", 1)[-1]: entry["value"]})[key.rsplit(".", 1)[-1]],
+            }
+            for key, entry in told.items()
+        }
+    return dict(redactor.tree(told))
+
+
+def set_configuration(
+    minion: Minion, name: str, cfg: Mapping[str, Any] | None, settings: Mapping[str, Any], who: str
+) -> dict[str, Any]:
+    """Save settings: ``cfg`` replaces all that was set explicitly, ``settings`` are merged in; None unsets a key.
+
+    :returns: ``{name, result, changes: {key: {old, new}}, comment}``
+    :raises ConfigurationError: the configuration would not hold together; nothing was saved
+    """
+    layout = Layout.existing(minion.roots, name)
+    with lock.held(layout, "configure", who):
+        before = configuration.stored_settings(layout)
+        start = configuration.checked_settings(cfg) if cfg is not None else before
+        after = merged(start, configuration.checked_settings(settings))
+        after = {key: value for key, value in after.items() if value is not None}
+        made = assembled(minion, layout, after)
+        changed = configuration.store_settings(layout, after)
+        configuration.store_snapshot(layout, made.values, Redactor(secrets.found_in(after, session.PUBLIC)))
+    changes = {
+        key: {"old": before.get(key), "new": after.get(key)}
+        for key in sorted({*before, *after})
+        if before.get(key) != after.get(key)
+    }
+    return {
+        "name": name,
+        "result": True,
+        "changes": Redactor(secrets.found_in({**before, **after}, session.PUBLIC)).tree(changes),
+        "comment": "Saved; the next deployment uses it." if changed else "Nothing to change.",
+    }
+
+
+def destroy(minion: Minion, name: str, confirm: str | None, who: str) -> dict[str, Any]:
+    """Remove a project: processes, site, folders, links, user. A last archive of its tree, data and repositories stays.
+
+    :param confirm: the project's name again
+    :raises UsageError: it is not
+    """
+    layout = Layout.existing(minion.roots, name)
+    if confirm != name:
+        raise UsageError(
+            f"destroy_project removes {name!r} with all its data: say confirm={name}, not {shown(confirm)}."
+        )
+    with lock.held(layout, "destroy", who):
+        cfg = initialization.settled(minion, layout, configuration.stored_settings(layout))
+        recovery.repair(minion, layout, who)
+        supervisor = supervision.Supervisor(layout.roots)
+        supervision.stop_others(supervisor, layout, None)
+        front.Front(layout.roots, supervisor).forget(layout)
+        last = _last_archive(layout, Path(cfg["data_root"]))
+        for link in (layout.state_link, layout.pillar_link):
+            if link.is_symlink():
+                link.unlink()
+        data = Path(cfg["data_root"])
+        if not data.is_relative_to(layout.folder):
+            trees.remove(data)
+        made_user = layout.made_user.exists()
+        trees.remove(layout.view)
+        trees.remove(layout.folder)
+    if minion.privileged:
+        initialization.sudo_rule(name).unlink(missing_ok=True)
+    if made_user:
+        processes.run(["userdel", "--", cfg["user"]], check=False)
+        processes.run(["groupdel", "--", cfg["group"]], check=False)
+    return {
+        "name": name,
+        "result": True,
+        "changes": {"removed": str(layout.folder)},
+        "comment": f"{name} is gone. Its last archive is {last}.",
+        "archive": str(last),
+    }
+
+
+def _last_archive(layout: Layout, data: Path) -> Path:
+    """Pack tree, data, pillar and repositories into one file that survives the project.
+
+    :raises CorpusError: it cannot be written; nothing is removed then
+    """
+    folder = layout.roots.own / "destroyed"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    target = folder / f"{layout.name}-{lock.now().replace(':', '')}.tar.gz"
+    with files.private_umask():
+        parts = [
+            str(path.relative_to(layout.folder))
+            for path in (layout.project, layout.pillar, layout.git)
+            if path.exists()
+        ]
+        argv: list[str | Path] = ["tar", "-czf", target, "-C", layout.folder, *parts]
+        if data.is_dir():
+            argv += ["-C", data.parent, data.name]
+        done = processes.run(argv, check=False)
+    if done.status > 1:  # 1: a file changed while it was read
+        target.unlink(missing_ok=True)
+        raise CorpusError(f"The last archive cannot be written, nothing was removed: {done.last_words}")
+    return target
+
+
+def list_releases(minion: Minion, name: str) -> list[dict[str, Any]]:
+    """Return the kept releases, newest first."""
+    return releases.listing(Layout.existing(minion.roots, name))
+
+
+def difference(
+    minion: Minion, name: str, revision: str | None, wanted: Mapping[str, Any] | None
+) -> dict[str, dict[str, Any]]:
+    """Return what is between what runs and a wish: ``{"revision": {old, new}, "configuration": {old, new}}``, or nothing.
+
+    :param revision: branch, tag or commit; None: what the deploying branch names
+    :param wanted: settings that must be saved
+    :raises UsageError: there is no such revision
+    """
+    layout = Layout.existing(minion.roots, name)
+    cfg = assembled(minion, layout).values
+    user = cfg["user"] if minion.privileged else None
+    running = layout.running()
+    manifest = files.read_json(layout.manifest(running), {}) if running else {}
+    new = repositories.revision(layout.project_git, revision or cfg["project_branch"], user)
+    if new is None and not cfg["release_artifacts_urls"]:
+        asked = shown(revision) if revision else f"branch {cfg['project_branch']}"
+        raise UsageError(f"{layout.project_git} has no {asked}: push it first.")
+    stored = configuration.stored_settings(layout)
+    after = merged(stored, configuration.checked_settings(wanted or {}))
+    found: dict[str, dict[str, Any]] = {}
+    if after != stored:
+        redactor = Redactor(secrets.found_in({**stored, **after}, session.PUBLIC))
+        found["configuration"] = {"old": redactor.tree(stored), "new": redactor.tree(after)}
+    if running is None or manifest.get("revision") != new or found:
+        found["revision"] = {"old": manifest.get("revision"), "new": new}
+    return found

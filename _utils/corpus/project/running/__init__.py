@@ -1,0 +1,1 @@
+"""What runs: processes under a supervisor, the web front, health checks, private views of the tree."""

@@ -1,0 +1,109 @@
+"""Health checks: a new version proves itself before anybody is sent to it."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from corpus.errors import ConfigurationError, CorpusError
+from corpus.project.running.supervision import poll
+
+
+@dataclass(frozen=True)
+class Check:
+    """How a version is asked whether it is well.
+
+    :param path: of the request
+    :param status: statuses that are well; empty: everything below 500
+    :param timeout: seconds in which it must become well
+    :param interval: seconds between two questions
+    :param host: Host header
+    """
+
+    path: str = "/"
+    status: tuple[int, ...] = ()
+    timeout: float = 30
+    interval: float = 0.1
+    host: str = "localhost"
+
+    @classmethod
+    def configured(cls, cfg: Mapping[str, Any]) -> Check:
+        """Read the ``healthcheck`` of a configuration.
+
+        :raises ConfigurationError: it has an unknown key, or a path that does not start with ``/``
+        """
+        given = dict(cfg["healthcheck"])
+        unknown = sorted(set(given) - {"path", "status", "timeout", "interval"})
+        path = given.get("path", "/")
+        if unknown:
+            raise ConfigurationError(
+                f"healthcheck: there is no key {unknown[0]!r}: use path, status, timeout, interval."
+            )
+        if not isinstance(path, str) or not path.startswith("/") or any(sign <= " " for sign in path):
+            raise ConfigurationError(f"healthcheck: the path must start with '/', not {path!r}.")
+        status = given.get("status", ())
+        status = status if isinstance(status, (list, tuple)) else [status]
+        try:
+            return cls(
+                path=path,
+                status=tuple(int(one) for one in status),
+                timeout=float(given.get("timeout", cls.timeout)),
+                interval=max(float(given.get("interval", cls.interval)), 0.02),
+                host=cfg["domain"] or "localhost",
+            )
+        except (TypeError, ValueError) as err:
+            raise ConfigurationError("healthcheck: status, timeout and interval are numbers.") from err
+
+    def well(self, status: int) -> bool:
+        return status in self.status if self.status else status < 500
+
+
+def wait(check: Check, address: str, port: int, alive: Callable[[], bool] = lambda: True) -> str:
+    """Ask until the answer is well; return the answer in words.
+
+    :param alive: asked between two questions; when it says no, waiting longer is in vain
+    :raises CorpusError: it did not become well in time; the message has the last answer
+    """
+    last = "no answer"
+    for _ in poll(check.timeout, check.interval):
+        try:
+            status = ask(address, port, check.path, check.host, timeout=max(check.timeout, 1)).status
+        except OSError as err:
+            last = f"no answer ({err.strerror or type(err).__name__})"
+        except http.client.HTTPException as err:
+            last = f"no HTTP ({type(err).__name__})"
+        else:
+            last = f"{check.path} answers {status}"
+            if check.well(status):
+                return last
+        if not alive():
+            last += ", and its process ended"
+            break
+    raise CorpusError(f"The health check failed: {last}, after {check.timeout:g} s at most.")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer: its status and its body as text."""
+
+    status: int
+    body: str
+
+
+def ask(address: str, port: int, path: str, host: str, timeout: float = 5) -> Answer:
+    """GET ``path`` and return the answer.
+
+    :raises OSError: nobody listens, or no answer within ``timeout`` seconds
+    :raises http.client.HTTPException: what answers does not speak HTTP
+    """
+    connection = http.client.HTTPConnection(address, port, timeout=timeout)
+    try:
+        connection.request(
+            "GET", path, headers={"Host": host, "User-Agent": "corpus-healthcheck", "Connection": "close"}
+        )
+        answer = connection.getresponse()
+        return Answer(answer.status, answer.read(65536).decode("utf-8", "replace"))
+    finally:
+        connection.close()

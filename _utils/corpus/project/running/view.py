@@ -1,0 +1,124 @@
+"""A private view: the same project folder, with one release's tree where the running one is.
+
+Each process gets it in a mount namespace of its own (mount_namespaces(7)); nobody else sees any of it. The view is
+put together in empty folders and bound over the project's folder, whose own entries may be exchanged meanwhile: a
+mount sits on a directory, not on its name, so a process keeps the tree that it started with.
+
+This file is also a program, and needs nothing but Python: ``view.py SPECIFICATION`` starts one process of a release.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import pwd
+import sys
+
+_CLONE_NEWNS = 0x00020000
+_CLONE_NEWUSER = 0x10000000
+_MS_REC, _MS_BIND, _MS_PRIVATE = 16384, 4096, 1 << 18
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int, what: str) -> None:
+    if result:
+        code = ctypes.get_errno()
+        raise OSError(code, f"{what}: {os.strerror(code)}")
+
+
+def _bind(source: str, target: str, recursive: bool = False) -> None:
+    flags = _MS_BIND | (_MS_REC if recursive else 0)
+    _check(
+        _libc().mount(os.fsencode(source), os.fsencode(target), None, flags, None),
+        f"bind {source} on {target}",
+    )
+
+
+def isolate() -> None:
+    """Give this process a mount namespace of its own; without root, also a user namespace that keeps its ids.
+
+    :raises OSError: the kernel does not allow it
+    """
+    uid, gid = os.geteuid(), os.getegid()
+    flags = _CLONE_NEWNS if uid == 0 else _CLONE_NEWNS | _CLONE_NEWUSER
+    _check(_libc().unshare(flags), "unshare")
+    if uid != 0:
+        for path, line in (
+            ("setgroups", "deny"),
+            ("uid_map", f"{uid} {uid} 1"),
+            ("gid_map", f"{gid} {gid} 1"),
+        ):
+            with open(f"/proc/self/{path}", "w") as stream:
+                stream.write(line)
+    _check(_libc().mount(None, b"/", None, _MS_REC | _MS_PRIVATE, None), "make / private")
+
+
+def possible() -> bool:
+    """Tell whether this process could :func:`isolate` a child."""
+    child = os.fork()
+    if child == 0:
+        try:
+            isolate()
+            os._exit(0)
+        except BaseException:
+            os._exit(1)
+    return os.waitpid(child, 0)[1] == 0
+
+
+def prepare(project_dir: str, view: str) -> None:
+    """Make the empty folders that a view of ``project_dir`` is put together on."""
+    os.makedirs(view, mode=0o755, exist_ok=True)
+    for entry in os.scandir(project_dir):
+        if entry.is_dir(follow_symlinks=False):
+            os.makedirs(os.path.join(view, entry.name), exist_ok=True)
+
+
+def enter(project_dir: str, view: str, instead: dict[str, str], hidden: tuple[str, ...] = ()) -> None:
+    """Isolate this process and show it ``project_dir`` with other folders in the place of some of its own.
+
+    :param view: the folders made by :func:`prepare`
+    :param instead: ``{entry: folder shown in its place}``, such as ``{"project": "/…/<release>/project"}``
+    :param hidden: entries that are not shown at all
+    :raises OSError: the kernel does not allow it
+    """
+    isolate()
+    for entry in os.scandir(project_dir):
+        target = os.path.join(view, entry.name)
+        if entry.is_dir(follow_symlinks=False) and entry.name not in hidden and os.path.isdir(target):
+            _bind(instead.get(entry.name, entry.path), target, recursive=True)
+    _bind(view, project_dir, recursive=True)
+
+
+def become(user: str | None) -> None:
+    """Drop from root to ``user`` for good; nothing when we are not root or no user is given."""
+    if not user or os.geteuid() != 0:
+        return
+    entry = pwd.getpwnam(user)
+    os.setgroups(os.getgrouplist(user, entry.pw_gid))
+    os.setgid(entry.pw_gid)
+    os.setuid(entry.pw_uid)
+
+
+def main(argv: list[str]) -> None:
+    """Start a process as its specification (JSON) says: view, user, folder, environment, argument list.
+
+    The tree of a release stands aside until the exchange and after it was retired; when it is not there (any more),
+    the release is the running one and needs no view.
+    """
+    with open(argv[1], encoding="utf-8") as stream:
+        release = json.load(stream)
+    process = release["processes"][argv[2]]
+    if release["view"] and os.path.isdir(release["tree"]):
+        enter(release["project_dir"], release["view"], {"project": release["tree"]}, hidden=(".corpus",))
+    os.umask(0o022)
+    become(release["user"])
+    os.chdir(release["cwd"])
+    os.execvpe(process["argv"][0], process["argv"], {**release["env"], **process["env"]})
+
+
+if __name__ == "__main__":
+    main(sys.argv)

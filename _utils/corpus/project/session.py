@@ -1,0 +1,333 @@
+"""What every run of stages shares: the configuration, the worker, the console, the report."""
+
+from __future__ import annotations
+
+import copy
+import os
+import pwd
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from corpus import identifiers, secrets
+from corpus.errors import ConfigurationError, CorpusError, StageFailed
+from corpus.project import configuration, installers, workflow
+from corpus.project.keeping import history, lock, trees
+from corpus.project.layout import LINKS, Layout
+from corpus.project.minion import Minion, merged, project_pillar
+from corpus.project.sls import SlsRunner
+from corpus.project.telling.console import Console
+from corpus.project.telling.report import Report, StageReport, failure, in_words
+from corpus.project.worker import Worker, birth
+
+#: keys of the configuration whose values are no secrets
+PUBLIC = frozenset(configuration.KEYS) - {"data", "env", "notify", "defaults", "env_defaults", "os_defaults"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What somebody asked for.
+
+    :param who: asked
+    :param revision: of the application to deploy; None: what the branch names
+    :param pillar_revision: of the pillar; None: what its branch names
+    :param project_env: variables by which git reaches objects of a push to the application that is under way
+    :param pillar_env: the same for a push to the pillar
+    :param settings: configuration for this run alone
+    :param wait: seconds to wait for another deployment
+    """
+
+    who: str
+    revision: str | None = None
+    pillar_revision: str | None = None
+    project_env: Mapping[str, str] = field(default_factory=dict)
+    pillar_env: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    wait: float = 0
+
+
+class Session:
+    """A run of stages, from its first word to its record in the history.
+
+    :param minion: where it runs
+    :param layout: of the project
+    :param kind: deploy, plan, rollback, repair, or a stage's name
+    :param who: asked for it
+    :param test: change nothing, tell what would change
+    """
+
+    def __init__(self, minion: Minion, layout: Layout, kind: str, who: str, test: bool = False) -> None:
+        self.minion, self.layout, self.test = minion, layout, test
+        deployment = identifiers.new_release_id()
+        self.report = Report(layout.name, deployment, kind, who, lock.now(), previous=layout.running())
+        log = None if test else history.log_path(layout, deployment)
+        self.console = Console(log, minion.talks_to_a_terminal)
+        self.cfg: dict[str, Any] = {}
+        self._told: dict[str, Any] = {}
+        self.pillar: dict[str, Any] = {}
+        self._worker: Worker | None = None
+        self._began = time.monotonic()
+        self._scratch = layout.sls / deployment
+        #: variables by which git reaches objects of a push that is under way
+        self.borrowed: dict[str, str] = {}
+
+    @property
+    def id(self) -> str:
+        return self.report.deployment
+
+    @property
+    def log(self) -> Path:
+        return history.log_path(self.layout, self.id)
+
+    @property
+    def user(self) -> str | None:
+        return self.cfg["user"] if self.minion.privileged else None
+
+    @property
+    def seconds(self) -> float:
+        """Since the session began."""
+        return time.monotonic() - self._began
+
+    # configuration
+
+    def configure(self, tree: Path, pillar: Path, settings: Mapping[str, Any]) -> None:
+        """Assemble ``cfg`` for a tree and a pillar, check it, and make the installer reachable.
+
+        :param tree: where the tree is now
+        :param pillar: where the pillar's clone is now
+        :param settings: for this run alone
+        :raises ConfigurationError: something in it cannot be
+        """
+        own = project_pillar(self.minion, self.layout, pillar, self._scratch / "pillar")
+        self.pillar = merged(self.minion.plain_pillar(), own)
+        self.console.redactor.learn(pillar_secrets(self.pillar, self.layout.name, own))
+        stored = configuration.stored_settings(self.layout)
+        self.console.redactor.learn(secrets.found_in({**stored, **settings}, PUBLIC))
+        made = configuration.assemble(
+            self.layout,
+            grains=self.minion.grains,
+            pillar=self.pillar,
+            settings=stored,
+            kwargs=settings,
+            sample=sample(self.minion, self.layout, tree / ".salt"),
+            salt_root=tree / ".salt",
+            privileged=self.minion.privileged,
+        )
+        self.installer = made.installer
+        kept: dict[str, Any] = {
+            key: self.cfg[key]
+            for key in ("deployment", "current_archive_dir", "current_release_dir")
+            if key in self.cfg
+        }
+        self.cfg.update(made.values)
+        self.cfg.update(kept)
+
+    def wire(self, seen_at: Path, salt_root: Path | None = None) -> None:
+        """Make the sls of a tree and of its installer reachable for the worker.
+
+        :param seen_at: ``.salt`` as the worker sees it
+        :param salt_root: ``.salt`` where it is now; an installer inside of it is looked for at ``seen_at``
+        """
+        installer = self.installer
+        if salt_root is not None and installer.is_relative_to(salt_root):
+            installer = seen_at / installer.relative_to(salt_root)
+        installers.wire(self._scratch / "sls", installer, self.layout.name, seen_at)
+
+    # stages
+
+    @property
+    def worker(self) -> Worker:
+        """The child process that runs sls; started when it is first needed."""
+        if self._worker is None:
+            cfg, root = copy.deepcopy(self.cfg), self._scratch / "sls"
+            self._told = copy.deepcopy(self.cfg)
+            self._worker = Worker(
+                lambda: SlsRunner(self.minion, cfg, self.pillar, root, self.test),
+                self.console.line,
+                self.console.note,
+            )
+        return self._worker
+
+    @property
+    def worker_facts(self) -> dict[str, Any]:
+        """What another process needs to find the worker's leftovers."""
+        return {"pid": self.worker.pid, "born": birth(self.worker.pid)}
+
+    def dismiss_worker(self) -> None:
+        """Stop the worker; the next run starts another, outside of every view."""
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
+
+    def sls(self, name: str, into: StageReport) -> None:
+        """Run one of the project's sls, and take over what it did to ``cfg``.
+
+        :raises CorpusError: it does not render, or a state failed
+        """
+        worker = self.worker
+        changes = {key: value for key, value in self.cfg.items() if self._told.get(key) != value}
+        states, cfg = worker.run(f"{LINKS}.{self.layout.name}.{name}", changes, float(self.cfg["timeout"]))
+        self.cfg.clear()
+        self.cfg.update(cfg)
+        self._told = copy.deepcopy(cfg)
+        into.states += states
+        for state in states:
+            self.console.note(f"{state.function} {state.name}: {state.result} {' '.join(state.comment.split())}")
+            if state.changes:
+                self.console.note(f"  changes: {state.changes}")
+        words = failure(states)
+        if words and not self.test:
+            raise CorpusError(words)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[StageReport]:
+        """Time and report what the block does as a stage.
+
+        :raises StageFailed: the block raised a :class:`CorpusError`
+        """
+        began = time.monotonic()
+        report = StageReport(name, True)
+        self.report.stages.append(report)
+        try:
+            yield report
+        except CorpusError as err:
+            report.result, report.comment = False, str(err)
+            raise StageFailed(name, str(err)) from err
+        except OSError as err:
+            report.result, report.comment = (
+                False,
+                f"{err.strerror}: {err.filename}" if err.filename else str(err),
+            )
+            raise StageFailed(name, report.comment) from err
+        finally:
+            report.seconds = time.monotonic() - began
+            if report.result:
+                done = in_words(report.states, self.test)
+                report.comment = "; ".join(part for part in (report.comment, done) if part)
+            self.console.stage(name, report.result, report.seconds, report.comment)
+
+    def skip(self, stage: workflow.Stage, why: str) -> None:
+        """Report that a stage is not run."""
+        self.report.skip(stage, why)
+        self.console.stage(stage.name, None, 0, f"skipped: {why}")
+
+    def run(
+        self,
+        stage: workflow.Stage,
+        before: Callable[[StageReport], str] | None = None,
+        after: Callable[[StageReport], str] | None = None,
+    ) -> None:
+        """Run a stage: what it does by itself, and its sls; a ``<stage>-pre.sls``, when there is one, comes first.
+
+        :param before: what corpus does before the sls; returns words for the report
+        :param after: and after
+        :raises StageFailed: it failed
+        """
+        with self.stage(stage.name) as report:
+            words = []
+            if (self._scratch / "sls" / LINKS / self.layout.name / f"{stage.sls}-pre.sls").exists():
+                self.sls(f"{stage.sls}-pre", report)
+            if before:
+                words.append(before(report))
+            self.sls(stage.sls, report)
+            if after:
+                words.append(after(report))
+            report.comment = "; ".join(word for word in words if word)
+
+    # the end
+
+    def close(self) -> None:
+        """Leave nothing behind but the log."""
+        self.dismiss_worker()
+        self.console.close()
+        trees.remove(self._scratch)
+        with suppress(OSError):
+            self.layout.sls.rmdir()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def explain(self, err: BaseException) -> str:
+        """Return an error in words for a person; what nobody foresaw goes to the log with its traceback."""
+        if isinstance(err, StageFailed):
+            return f"Stage {err.stage} failed: {err}"
+        if isinstance(err, CorpusError):
+            return str(err)
+        if isinstance(err, KeyboardInterrupt):
+            return "Interrupted."
+        for row in "".join(traceback.format_exception(err)).splitlines():
+            self.console.note(row)
+        return f"Unexpected {type(err).__name__}: {err} (the deployment's log has the details)."
+
+
+def sample(minion: Minion, layout: Layout, salt_root: Path) -> dict[str, Any]:
+    """Return the values of a tree's ``PILLAR.sample``, written flat or under ``makina-projects.<name>``.
+
+    :raises ConfigurationError: it does not render, or is no mapping
+    """
+    values = minion.rendered(salt_root / "PILLAR.sample", cfg={"name": layout.name})
+    inner = values.get(configuration.PREFIX + layout.name)
+    if inner is None:
+        return values
+    if not isinstance(inner, Mapping):
+        raise ConfigurationError("PILLAR.sample must hold a mapping of configuration keys.")
+    return dict(inner)
+
+
+def pillar_secrets(pillar: Mapping[str, Any], name: str, own: Mapping[str, Any]) -> set[str]:
+    """Return the texts in a minion's pillar that nobody must see: its own, and those of the project's pillar."""
+    found: set[str] = set()
+    for tree in (pillar, own):
+        for key, value in tree.items():
+            if str(key).startswith(configuration.PREFIX.rstrip(".")):
+                nested = isinstance(value, Mapping) and key == configuration.PREFIX.rstrip(".")
+                for settings in value.values() if nested else [value]:
+                    found |= secrets.found_in(settings, PUBLIC)
+            else:
+                found |= secrets.found_in({key: value})
+    return found
+
+
+def who() -> str:
+    """Return who is asking: the person behind sudo or ssh, and from where."""
+    name = os.environ.get("CORPUS_WHO") or os.environ.get("SUDO_USER") or os.environ.get("LOGNAME")
+    if not name:
+        try:
+            name = pwd.getpwuid(os.getuid()).pw_name
+        except KeyError:
+            name = str(os.getuid())
+    origin = os.environ.get("SSH_CONNECTION", "").split(" ")[0]
+    words = f"{name} from {origin}" if origin else name
+    return "".join(sign for sign in words if sign.isprintable())[:120]
+
+
+class Terminated(CorpusError):
+    """We were asked to stop (SIGTERM, SIGHUP)."""
+
+
+@contextmanager
+def orderly_end() -> Iterator[None]:
+    """Turn SIGTERM and SIGHUP into an exception while the block runs, so that it can roll back."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, _: FrameType | None) -> None:
+        raise Terminated(f"Stopped by {signal.Signals(number).name}.")
+
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,205 @@
+"""What corpus itself does in the stages: the part that must be exact and undoable, and therefore is no sls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from corpus.errors import CorpusError
+from corpus.project import configuration, initialization, takeover, upgrades, workflow
+from corpus.project.git import repositories
+from corpus.project.keeping import archives, releases, trees
+from corpus.project.keeping.journal import Journal
+from corpus.project.running import supervision
+from corpus.project.session import Request, Session
+from corpus.project.takeover import Takeover
+from corpus.project.telling import notifications
+from corpus.project.telling.report import StageReport
+
+
+def own(folder: Path, user: str | None, group: str | None = None, make: bool = False) -> None:
+    """Give a folder to the project's user; ``make`` it first."""
+    if make:
+        folder.mkdir(mode=0o755)
+        folder.chmod(0o755)
+    takeover.own(folder, user, group)
+
+
+def prepare_editable(session: Session, request: Request) -> None:
+    """Bring a developer's tree up to its origin when that loses nothing, and assemble the configuration from it."""
+    layout = session.layout
+    settings = {**configuration.stored_settings(layout), **request.settings}
+    before = initialization.settled(session.minion, layout, settings)
+    user = before["user"] if session.minion.privileged else None
+    if not session.test:
+        why = repositories.follow_origin(layout.project, before["project_branch"], user)
+        session.console.line(f"project/ is left as it is: {why}" if why else "project/ follows its origin")
+        repositories.follow_origin(layout.pillar, before["pillar_branch"], user)
+        initialization.write_missing_sls(layout.salt, user, before["group"])
+    session.report.revision = repositories.revision(layout.project, "HEAD", user)
+    session.configure(layout.project, layout.pillar, request.settings)
+
+
+def archive(session: Session, release: str, report: StageReport) -> str:
+    """Keep a copy of what runs, before anything is touched."""
+    layout, cfg = session.layout, session.cfg
+    function = session.minion.functions.get(cfg["enlarge_function"]) if cfg["enlarge_function"] else None
+    enlarge = (lambda missing: bool(function(layout.name, missing))) if function else None
+    archives.rotate(layout, cfg["keep_archives"], spare={release})
+    archives.ensure_space(layout, cfg, enlarge)
+    folder, how = archives.make(layout, release, cfg)
+    cfg["current_archive_dir"] = str(folder)
+    ways = {
+        "reflink": "blocks shared",
+        "links": "unchanged files shared with the archive before",
+        "copy": "copied",
+    }
+    return f"{release} kept ({ways[how]})"
+
+
+def release_sync(session: Session, tree: Path, reconfigure: Callable[[], None], report: StageReport) -> str:
+    """Fetch the release's artifacts, verify and unpack them, and make the new tree exactly that."""
+    layout, cfg = session.layout, session.cfg
+    entries = cfg["release_artifacts_urls"]
+    if not entries:
+        return "no release_artifacts_urls: the pushed tree is the release"
+    folder = layout.release(session.id) / "artifacts"
+    folder.mkdir(parents=True, exist_ok=True)
+    takeover.own(folder, session.user, cfg["group"])
+    fetched = releases.fetch(entries, folder, session.user)
+    trees.wipe(layout.deploy)
+    for path in fetched:
+        releases.unpack(path, layout.deploy)
+    trees.make_identical(layout.deploy, tree, keep=(".git",))
+    takeover.own_all(tree, session.user, cfg["group"])
+    tree.chmod(0o755)
+    reconfigure()
+    return f"{', '.join(path.name for path in fetched)} verified and unpacked"
+
+
+def wipe_build(session: Session, report: StageReport) -> str:
+    """Empty the scratch folder of the build."""
+    trees.wipe(session.layout.build)
+    takeover.own(session.layout.build, session.user, session.cfg["group"])
+    return ""
+
+
+def upgrade(session: Session, salt_root: Path, journal: Journal, report: StageReport, asked: str | None = None) -> str:
+    """Run the upgrade steps that were not done yet, each once."""
+    layout = session.layout
+    steps = upgrades.to_do(layout, salt_root, asked)
+    for step in steps:
+        journal.record("upgrade", step_name=step)
+        session.sls(f"{upgrades.FOLDER}.{step}", report)
+        upgrades.mark(layout, salt_root, step, session.id)
+    return f"steps done: {', '.join(steps)}" if steps else ""
+
+
+def fill_deploy(session: Session, report: StageReport) -> str:
+    """Bring ``deploy/`` in line with the new tree; the stage's sls may add to it."""
+    layout = session.layout
+    trees.make_identical(layout.project, layout.deploy)
+    trees.remove(layout.deploy / ".git")
+    return ""
+
+
+def bundle(session: Session, report: StageReport) -> str:
+    """Pack ``deploy/`` into the release."""
+    layout, release = session.layout, Path(session.cfg["current_release_dir"]).name
+    when = 0
+    if session.report.revision:
+        when = repositories.commit_time(layout.project_git, session.report.revision, session.user, session.borrowed)
+    layout.release(release).mkdir(mode=0o711, exist_ok=True)
+    manifest = releases.bundle(layout, release, session.cfg, facts(session), when)
+    (name, artifact), *_ = manifest["artifacts"].items()
+    return f"{name} ({artifact['size'] / 1e6:.1f} MB, {len(manifest['files'])} files)"
+
+
+def facts(session: Session) -> dict[str, Any]:
+    """What a manifest says of where a release comes from."""
+    report = session.report
+    return {
+        "revision": report.revision,
+        "who": report.who,
+        "when": report.when,
+        "deployment": report.deployment,
+    }
+
+
+def settle(session: Session, over: Takeover) -> None:
+    """After the commit: the new release is current, what is too old goes, the configuration is kept."""
+    layout, cfg = session.layout, session.cfg
+    over.finish()
+    if session.report.revision and not session.borrowed and cfg["operation_mode"] != workflow.EDITABLE:
+        repositories.set_branch(layout.project_git, cfg["project_branch"], session.report.revision, session.user)
+        repositories.keep(layout.project_git, over.new, session.report.revision, session.user)
+    configuration.store_snapshot(layout, cfg, session.console.redactor)
+    releases.rotate(layout, cfg)
+    kept = {entry["release"] for entry in releases.listing(layout)}
+    archives.rotate(layout, cfg["keep_archives"], spare=set())
+    repositories.forget_all_but(layout.project_git, kept, session.user)
+
+
+def roll_back(session: Session, over: Takeover, in_place: bool) -> None:
+    """After a failure: what ran before runs again, the failed tree is put aside, the rollback sls runs.
+
+    :raises CorpusError: something of it did not work; the journal stays, and the next call tries again
+    """
+    layout, journal = session.layout, over.journal
+    journal.free_reserve()
+    journal.record("rollback")
+    session.dismiss_worker()
+    if journal.last("undone"):
+        return
+    if in_place:
+        over.undo()
+        trees.remove(layout.release(over.new))
+        journal.record("undone")
+        session.skip(workflow.ROLLBACK, "not in editable mode: your tree is left as it is")
+        return
+    with session.stage(workflow.ROLLBACK.name) as report:
+        words = over.undo()
+        words.append(f"the failed tree is in {over.fail_away(session.log)}")
+        journal.record("undone")
+        run_hook(session, over.old, report)
+        if over.old:
+            words.append(f"{over.old} runs")
+            if not supervision.running(over.supervisor, layout, over.old):
+                raise CorpusError(f"The processes of {over.old} do not run: see {layout.logs}.")
+        report.comment = "; ".join(words)
+
+
+def run_hook(session: Session, release: str | None, report: StageReport) -> None:
+    """Run the rollback sls of the release that came back (a database reload, say), when there is one to go back to."""
+    cfg, layout = session.cfg, session.layout
+    there = (layout.salt / f"{workflow.ROLLBACK.sls}.sls").exists()
+    if cfg and release is not None and there and workflow.runs(workflow.ROLLBACK, cfg):
+        cfg["rollback"] = True
+        session.wire(layout.salt)
+        session.sls(workflow.ROLLBACK.sls, report)
+
+
+def notify(session: Session) -> None:
+    """Tell the result by every configured method; a message that cannot be sent changes nothing of the result."""
+    cfg, report = session.cfg, session.report
+    if not cfg or not workflow.runs(workflow.NOTIFY, cfg):
+        return
+    cfg["deployment"] = {
+        **cfg.get("deployment", {}),
+        "result": report.result,
+        "comment": session.console.redactor.text(report.comment),
+        "stages": {stage.stage: stage.result for stage in report.stages},
+    }
+    try:
+        with session.stage(workflow.NOTIFY.name) as stage:
+            if (session.layout.salt / f"{workflow.NOTIFY.sls}.sls").exists():
+                if report.result is False:  # the worker may see a tree that is gone
+                    session.dismiss_worker()
+                    session.wire(session.layout.salt)
+                session.sls(workflow.NOTIFY.sls, stage)
+            failed = notifications.send(cfg, report, session.console.redactor)
+            if failed:
+                raise CorpusError("; ".join(failed))
+    except CorpusError:
+        pass  # reported as a failed stage already

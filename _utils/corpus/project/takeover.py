@@ -1,0 +1,208 @@
+"""One release takes the place of another: the tree, the pillar, the processes, the web front.
+
+Every step is journaled with what it takes to undo it, and may be undone or finished by another process, after a crash
+at any line. Which tree is which is told by inode numbers, never by where we believe we were.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from corpus import files
+from corpus.errors import CorpusError
+from corpus.project.keeping import trees
+from corpus.project.keeping.journal import Journal
+from corpus.project.layout import Layout
+from corpus.project.running import front, health, supervision
+
+
+class Takeover:
+    """The transition of a project from the release ``old`` to the release ``new``.
+
+    :param layout: of the project
+    :param journal: open
+    :param old: id of the running release, or None
+    :param new: id of the one that comes
+    """
+
+    def __init__(self, layout: Layout, journal: Journal, old: str | None, new: str) -> None:
+        self.layout, self.journal, self.old, self.new = layout, journal, old, new
+        self.supervisor = supervision.Supervisor(layout.roots)
+        self.front = front.Front(layout.roots, self.supervisor)
+
+    # forward
+
+    def exchange_tree(self) -> None:
+        """Put the new tree in place and keep the old one whole, in one step; nothing when that was done already."""
+        self._exchange("project", self.layout.project, self.layout.tree)
+
+    def exchange_pillar(self) -> None:
+        """The same for the pillar's clone, when a new one stands aside."""
+        if self.layout.pillar_tree(self.new).is_dir():
+            self._exchange("pillar", self.layout.pillar, self.layout.pillar_tree)
+
+    def _exchange(self, what: str, place: Path, aside: Any) -> None:
+        noted = self.journal.last(f"exchange {what}")
+        if noted and trees.identity(place) == noted["new"]:
+            return
+        self.journal.record(f"exchange {what}", old=trees.identity(place), new=trees.identity(aside(self.new)))
+        trees.exchange(place, aside(self.new))
+        self._shelve(aside)
+        files.flush_folder(self.layout.folder)
+
+    def _shelve(self, aside: Any) -> None:
+        """Move the tree that was taken off to its own release; without one, it was only the start."""
+        if self.old is None or self.old == self.new:
+            return
+        self.layout.release(self.old).mkdir(exist_ok=True)
+        trees.remove(aside(self.old))
+        aside(self.new).rename(aside(self.old))
+
+    def start(self) -> list[str]:
+        """Start the new release's processes beside the old one's; return their types."""
+        if not supervision.specified(self.layout, self.new)["processes"]:
+            return []
+        self.journal.record("start", release=self.new)
+        return supervision.start(self.supervisor, self.layout, self.new)
+
+    def prove(self, cfg: Mapping[str, Any]) -> str:
+        """Ask the new release's web process whether it is well; return its answer in words.
+
+        :raises CorpusError: it is not
+        """
+        check = health.Check.configured(cfg)
+        port = supervision.specified(self.layout, self.new)["port"]
+        if port is None:
+            return ""
+        return health.wait(
+            check, "127.0.0.1", port, lambda: supervision.running(self.supervisor, self.layout, self.new)
+        )
+
+    def serve(self, cfg: Mapping[str, Any]) -> str:
+        """Send the web front to the new release and ask through it; return where it is served, or an empty text.
+
+        :raises CorpusError: the front cannot, or the answer is not well
+        """
+        site = self.front.site(self.layout)
+        before = site.read_text(encoding="utf-8") if site.exists() else None
+        self.journal.record("serve", before=before)
+        port = supervision.specified(self.layout, self.new)["port"]
+        if not self.front.point(self.layout, cfg, self.new, port):
+            self.front.forget(self.layout)
+            return ""
+        check = health.Check.configured(cfg)
+        if port is None and "status" not in cfg["healthcheck"]:
+            check = health.Check(path=check.path, status=(200, 301, 302, 304), timeout=2, host=check.host)
+        health.wait(check, front.loopback(cfg), cfg["http_port"])
+        return front.url(cfg)
+
+    # the end, one way or the other
+
+    def finish(self) -> None:
+        """The new release is accepted: name it current, let the old processes finish. May be called again."""
+        if self.old and self.old != self.new:
+            (self.layout.release(self.old) / ".retired").touch()
+        files.link(self.layout.current, self.new)
+        files.flush_folder(self.layout.deployed)
+        if self.old is None:
+            trees.remove(self.layout.tree(self.new))
+            trees.remove(self.layout.pillar_tree(self.new))
+        supervision.stop_others(self.supervisor, self.layout, self.new)
+
+    def undo(self) -> list[str]:
+        """Bring back what ran before: trees, web front, processes. May be called again, by another process.
+
+        :returns: what was done, in words
+        """
+        done = []
+        for what, place, aside in (
+            ("project", self.layout.project, self.layout.tree),
+            ("pillar", self.layout.pillar, self.layout.pillar_tree),
+        ):
+            if self._exchange_back(what, place, aside):
+                done.append(f"{what}/ exchanged back")
+        running = self._old_processes()
+        if running:
+            done.append(running)
+        if self._front_back():
+            done.append("web front sent back")
+        if self.new != self.old:
+            supervision.stop(self.supervisor, self.layout, self.new)
+        return done
+
+    def _exchange_back(self, what: str, place: Path, aside: Any) -> bool:
+        noted = self.journal.last(f"exchange {what}")
+        if noted is None:
+            return False
+        for other in [aside(self.new), *([aside(self.old)] if self.old else [])]:
+            if trees.identity(place) != noted["old"] and trees.identity(other) == noted["old"]:
+                trees.exchange(place, other)
+        if trees.identity(place) != noted["old"]:
+            raise CorpusError(
+                f"{place} cannot be brought back: the tree that stood there before (inode {noted['old']}) is gone. "
+                f"Its archive is under {self.layout.archives}."
+            )
+        if self.old and self.old != self.new and trees.identity(aside(self.old)) == noted["new"]:
+            aside(self.old).rename(aside(self.new))
+        files.flush_folder(self.layout.folder)
+        return True
+
+    def _old_processes(self) -> str:
+        """Start the old release's processes again when they do not run (they do, unless the machine was restarted)."""
+        if self.old is None or supervision.running(self.supervisor, self.layout, self.old):
+            return ""
+        supervision.start(self.supervisor, self.layout, self.old)
+        return f"processes of {self.old} started again"
+
+    def _front_back(self) -> bool:
+        noted = self.journal.last("serve")
+        if noted is None:
+            return False
+        site = self.front.site(self.layout)
+        if noted["before"] is None:
+            self.front.forget(self.layout)
+            return True
+        files.write(site, noted["before"], 0o600)
+        self.front.tell_nginx()
+        return True
+
+    def fail_away(self, log: Path) -> Path:
+        """Put the tree that failed, with its log, where somebody can look at it; return the folder.
+
+        When the disk is nearly full only the log is kept.
+        """
+        folder = self.layout.failed / self.new
+        folder.mkdir(mode=0o711, exist_ok=True)
+        tree = self.layout.tree(self.new)
+        if tree.is_dir() and trees.free(self.layout.folder) > 32 << 20:
+            trees.remove(folder / "project")
+            tree.rename(folder / "project")
+        if log.exists():
+            files.write(folder / "log", log.read_text(encoding="utf-8", errors="replace"), 0o600)
+        trees.remove(self.layout.release(self.new))
+        self.layout.processes(self.new).unlink(missing_ok=True)
+        return folder
+
+
+def own(path: Path, user: str | None, group: str | None = None) -> None:
+    """Give a path, not what is below it, to a user; nothing when we are not root."""
+    if os.geteuid() == 0 and user and user != "root":
+        import shutil
+
+        shutil.chown(path, user, group or user)
+
+
+def own_all(folder: Path, user: str | None, group: str | None = None) -> None:
+    """Give a tree to a user, links themselves and not what they lead to."""
+    if os.geteuid() != 0 or not user or user == "root":
+        return
+    import grp
+    import pwd
+
+    uid, gid = pwd.getpwnam(user).pw_uid, grp.getgrnam(group or user).gr_gid
+    os.lchown(folder, uid, gid)
+    for path in trees.walk(folder):
+        os.lchown(path, uid, gid)

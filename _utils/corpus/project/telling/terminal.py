@@ -1,0 +1,73 @@
+"""What doors return, as text for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_MARKS = {True: ("ok", "GREEN"), False: ("FAILED", "LIGHT_RED"), None: ("-", "DARK_GRAY")}
+
+
+def rendered(value: Any, colors: Mapping[str, Any]) -> str:
+    """Return a report, a list of releases or of past deployments, or anything else, as text.
+
+    :param colors: escape sequences by name (Salt's); empty texts where colours are off
+    """
+    if isinstance(value, Mapping) and "stages" in value:
+        return _report(value, colors)
+    if isinstance(value, list) and value and isinstance(value[0], Mapping):
+        return _history(value, colors) if "stages" in value[0] else _releases(value, colors)
+    if isinstance(value, Mapping) and "result" in value:
+        return _result(value, colors)
+    return str(value) if value else "none"
+
+
+def _colored(text: str, color: str, colors: Mapping[str, Any]) -> str:
+    return f"{colors.get(color, '')}{text}{colors.get('ENDC', '')}"
+
+
+def _report(report: Mapping[str, Any], colors: Mapping[str, Any]) -> str:
+    rows = [f"{report['name']}: {report.get('kind', '')} {report['deployment']}"]
+    for name, stage in report["stages"].items():
+        mark, color = _MARKS[stage["result"]]
+        seconds = f"{stage['seconds']:8.2f} s" if stage["result"] is not None else " " * 10
+        words = (stage["comment"] or "").splitlines() or [""]
+        rows.append(f"  {_colored(f'{mark:<6}', color, colors)} {name:<14} {seconds}  {words[0]}".rstrip())
+        rows += [" " * 36 + word for word in words[1:]]
+    _, color = _MARKS[report["result"]]
+    rows.append(_colored(report["comment"], color if report["result"] is not None else "CYAN", colors))
+    return "\n".join(rows)
+
+
+def _result(report: Mapping[str, Any], colors: Mapping[str, Any]) -> str:
+    _, color = _MARKS[report["result"]]
+    rows = [_colored(str(report.get("comment", "")), color if report["result"] is not None else "CYAN", colors)]
+    for key, change in (report.get("changes") or {}).items():
+        if isinstance(change, list):
+            rows += [f"  {key}: {one}" for one in change]
+        elif isinstance(change, Mapping) and set(change) == {"old", "new"}:
+            rows.append(f"  {key}: {change['old']!r} -> {change['new']!r}")
+        else:
+            rows.append(f"  {key}: {change}")
+    rows += [f"  {kind:<8} {address}" for kind, address in (report.get("remotes") or {}).items()]
+    return "\n".join(rows)
+
+
+def _history(records: list[Mapping[str, Any]], colors: Mapping[str, Any]) -> str:
+    rows = [f"{'deployment':<26}{'what':<10}{'result':<8}{'revision':<12}{'seconds':>8}  {'by':<20} in words"]
+    for record in records:
+        mark, color = _MARKS[record["result"]]
+        rows.append(
+            f"{record['deployment']:<26}{record['kind']:<10}{_colored(f'{mark:<8}', color, colors)}"
+            f"{(record['revision'] or '-')[:10]:<12}{record['seconds']:8.1f}  {record['who'][:20]:<20} {record['comment']}"
+        )
+    return "\n".join(rows)
+
+
+def _releases(entries: list[Mapping[str, Any]], colors: Mapping[str, Any]) -> str:
+    rows = [f"{'release':<26}{'revision':<12}{'when':<22}{'kept as':<9} artifacts"]
+    for entry in entries:
+        row = f"{entry['release']:<26}{(entry['revision'] or '-')[:10]:<12}{entry['when'] or '-':<22}{entry['kept'] or '-':<9} "
+        row += ", ".join(entry["artifacts"])
+        rows.append(_colored(row.rstrip(), "GREEN" if entry["running"] else "", colors))
+    return "\n".join(rows)
