@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from saltfactories.plugins.event_listener import EventListener
 
+from tests.machine import Machine
+
 LOOPBACK = "127.0.0.1"  # salt-factories would listen on every address
 
 
@@ -61,3 +63,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def pytest_unconfigure() -> None:
     """Let pytest's closing line be the last: at exit, Salt flushes log records into a closed stream."""
     logging.raiseExceptions = False
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Machine]:
+    """A machine that the tests of a module share; each test makes projects of its own."""
+    with tempfile.TemporaryDirectory(prefix="corpus-", dir="/tmp") as folder:
+        made = Machine(Path(folder) / "m")
+        Path(folder).chmod(0o755)
+        try:
+            yield made
+        finally:
+            made.stop()

@@ -194,7 +194,21 @@ class _Steps:
     def _add_user(self, user: str) -> None:
         shell = shutil.which("git-shell") or "/usr/sbin/nologin"
         processes.run(
-            ["useradd", "--system", "--gid", self.group, "--home-dir", str(self.layout.home), "--no-create-home", "--shell", shell, "--password", "*", "--", user]
+            [
+                "useradd",
+                "--system",
+                "--gid",
+                self.group,
+                "--home-dir",
+                str(self.layout.home),
+                "--no-create-home",
+                "--shell",
+                shell,
+                "--password",
+                "*",
+                "--",
+                user,
+            ]
         )
         self.layout.made_user.touch()
 
