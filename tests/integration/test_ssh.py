@@ -1,0 +1,115 @@
+"""A push by an ordinary person's ssh key: through a real sshd, as the project's own user, who can do nothing else."""
+
+import os
+import pwd
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.machine import Ended, Machine, deadline, free_port, run
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="making users needs root")
+
+
+@dataclass(frozen=True)
+class Door:
+    """A running sshd and a person's key to it."""
+
+    port: int
+    key: Path
+
+    @property
+    def options(self) -> list[str]:
+        known = self.key.parent / "known_hosts"
+        return ["-i", str(self.key), "-o", "IdentitiesOnly=yes", "-o", f"UserKnownHostsFile={known}"] + [
+            "-o",
+            "StrictHostKeyChecking=accept-new",
+            "-o",
+            "BatchMode=yes",
+        ]
+
+    @property
+    def git_env(self) -> str:
+        return " ".join(["ssh", "-p", str(self.port), *self.options])
+
+    def ssh(self, user: str, *words: str) -> Ended:
+        return run(["ssh", "-p", str(self.port), *self.options, f"{user}@127.0.0.1", *words])
+
+
+@pytest.fixture(scope="module")
+def door(machine: Machine) -> Iterator[Door]:
+    folder = machine.folder / "sshd"
+    folder.mkdir(mode=0o700)
+    for name in ("host", "ada"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
+    port = free_port()
+    Path("/run/sshd").mkdir(exist_ok=True)
+    (folder / "config").write_text(
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nUsePAM no\nPasswordAuthentication no\n"
+        f"PidFile {folder}/pid\nAuthorizedKeysFile .ssh/authorized_keys\n"
+    )
+    with subprocess.Popen(["/usr/sbin/sshd", "-D", "-e", "-f", folder / "config"], stderr=subprocess.PIPE) as server:
+        try:
+            for _ in deadline(10):
+                if b"SSH" in run(["bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{port} && head -c 3 <&3"]).output.encode():
+                    break
+            yield Door(port, folder / "ada")
+        finally:
+            server.terminate()
+
+
+@pytest.fixture
+def project(machine: Machine, door: Door) -> Iterator[tuple[str, int]]:
+    name = f"sshtest{os.getpid()}"
+    public = (door.key.with_suffix(".pub")).read_text().strip()
+    settings = machine.init(name, installer="static", user=name, authorized_keys=[public])
+    yield name, settings["http_port"]
+    machine.ok("mc_project.destroy_project", name, confirm=name)
+
+
+def test_push_by_key_deploys_and_can_do_nothing_else(machine: Machine, door: Door, project: tuple[str, int]) -> None:
+    name, port = project
+    assert pwd.getpwnam(name).pw_shell.endswith("git-shell")
+    tree = machine.work_tree(name, {"public/index.html": "first"})
+    remote = f"ssh://{name}@127.0.0.1:{door.port}{machine.project(name)}/git/project.git"
+
+    def push(*words: str) -> Ended:
+        command = ["git", "push", *words, remote, "HEAD:main"]
+        return run(command, cwd=tree.folder, env={"GIT_SSH_COMMAND": door.git_env})
+
+    pushed = push()
+    assert pushed.status == 0, pushed.said
+    assert machine.page(port) == (200, "first")
+    assert (machine.project(name) / "project/public/index.html").owner() == name
+    assert "127.0.0.1" in machine.ok("mc_project.history", name)[0]["who"]
+
+    tree.commit({".salt/configure.sls": "broken:\n  test.fail_without_changes:\n    - name: not today\n"})
+    refused = push()
+    assert refused.status != 0
+    assert "not today" in refused.errors
+    assert machine.page(port) == (200, "first")
+
+    for words in ([], ["id"], ["cat", "/etc/passwd"], ["git-upload-archive", "/etc"]):
+        assert door.ssh(name, *words).status != 0
+        assert "uid=" not in door.ssh(name, *words).output
+    forwarded = run(["ssh", "-p", str(door.port), *door.options, "-W", f"127.0.0.1:{port}", f"{name}@127.0.0.1"])
+    assert forwarded.status != 0
+
+    salt_call = machine.argv("test.ping")[0]
+    become_root = run(["runuser", "-u", name, "--", "sudo", "-n", salt_call, "--local", "test.ping"])
+    assert become_root.status != 0
+    other = run(["runuser", "-u", name, "--", "sudo", "-n", *machine.argv("mc_project.receive", "other", "project")])
+    assert other.status != 0
+
+
+def test_destroyed_project_takes_its_user_and_its_rights_along(machine: Machine, door: Door) -> None:
+    name = f"sshgone{os.getpid()}"
+    machine.init(name, user=name)
+    assert Path(f"/etc/sudoers.d/corpus-{name}").exists()
+    machine.ok("mc_project.destroy_project", name, confirm=name)
+    assert not Path(f"/etc/sudoers.d/corpus-{name}").exists()
+    with pytest.raises(KeyError):
+        pwd.getpwnam(name)
