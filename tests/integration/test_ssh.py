@@ -24,12 +24,13 @@ class Door:
     @property
     def options(self) -> list[str]:
         known = self.key.parent / "known_hosts"
-        return ["-i", str(self.key), "-o", "IdentitiesOnly=yes", "-o", f"UserKnownHostsFile={known}"] + [
-            "-o",
+        settings = (
+            "IdentitiesOnly=yes",
+            f"UserKnownHostsFile={known}",
             "StrictHostKeyChecking=accept-new",
-            "-o",
             "BatchMode=yes",
-        ]
+        )
+        return ["-i", str(self.key), *(word for setting in settings for word in ("-o", setting))]
 
     @property
     def git_env(self) -> str:
@@ -86,7 +87,7 @@ def test_push_by_key_deploys_and_can_do_nothing_else(machine: Machine, door: Doo
     assert (machine.project(name) / "project/public/index.html").owner() == name
     assert "127.0.0.1" in machine.ok("mc_project.history", name)[0]["who"]
 
-    tree.commit({".salt/configure.sls": "broken:\n  test.fail_without_changes:\n    - name: not today\n"})
+    tree.commit({".salt/configure.sls": "broken:\n  test.fail_without_changes:\n    - comment: not today\n"})
     refused = push()
     assert refused.status != 0
     assert "not today" in refused.errors

@@ -435,7 +435,7 @@ include: {{{{ cfg.sls_includes['{key}'] | json }}}}
 {{% else %}}
 {{{{ sls }}}}-is-a-stage:
   test.fail_without_changes:
-    - name: >-
+    - comment: >-
         {{{{ sls }}}} is a stage of a corpus project and cannot be run alone:
         use salt-call mc_project.{function} {{{{ sls.split('.')[1] }}}}
 {{% endif %}}
