@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import salt.utils.args
 from corpus.door import answered, translated
 from corpus.project import deployment, initialization, procedures, projects, receiving, session, upgrades
+from corpus.project import plan as plans
 from corpus.project import rollback as rollbacks
 from corpus.project.keeping import history as histories
 from corpus.project.keeping import lock as locks
@@ -86,7 +87,7 @@ def deploy_project(name: str, test: bool = False, **kwargs: Any) -> dict[str, An
         salt-call --local mc_project_2.deploy_project shop
     """
     with translated():
-        run = deployment.plan if test else deployment.deploy
+        run = plans.plan if test else deployment.deploy
         return answered(run(_minion(), name, _request(kwargs)), __context__)
 
 

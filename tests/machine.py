@@ -1,5 +1,6 @@
 """A machine for tests: roots of its own, a minion configuration, people who push. Everything on it is real."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -97,6 +98,27 @@ class Machine:
     def call(self, function: str, *arguments: str, out: str = "json", **keywords: Any) -> Ended:
         """Run ``salt-call`` as a person would."""
         return run(self.argv(function, *arguments, out=out, **keywords))
+
+    def refused(self, function: str, *arguments: str, **keywords: Any) -> str:
+        """Run ``salt-call`` and return its complaint; it must have failed, with words for a person."""
+        ended = self.call(function, *arguments, **keywords)
+        assert ended.status != 0, ended.said
+        assert "Traceback" not in ended.said, ended.said
+        return ended.errors.strip()
+
+    def begin(self, function: str, *arguments: str, who: str = "", **keywords: Any) -> "subprocess.Popen[str]":
+        """Start ``salt-call`` and do not wait for it.
+
+        :param who: the name that the project's records will know the caller by
+        """
+        return subprocess.Popen(
+            self.argv(function, *arguments, **keywords),
+            env={**os.environ, **({"CORPUS_WHO": who} if who else {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
     def ok(self, function: str, *arguments: str, **keywords: Any) -> Any:
         """Run ``salt-call`` and return its answer; it must have worked."""
@@ -234,3 +256,17 @@ def deadline(seconds: float, interval: float = 0.05) -> Iterator[None]:
         yield
         time.sleep(interval)
     raise AssertionError(f"It did not happen within {seconds} seconds.")
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Return what stands below a folder: mode and content of every entry, by relative path; no times."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink():
+            content = f"-> {os.readlink(path)}"
+        elif path.is_file():
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+        else:
+            content = "folder" if path.is_dir() else "something else"
+        found[str(path.relative_to(folder))] = f"{path.lstat().st_mode:o} {content}"
+    return found

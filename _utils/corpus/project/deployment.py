@@ -7,19 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from corpus import identifiers
-from corpus.errors import UsageError
-from corpus.project import configuration, initialization, recovery, stages, workflow
-from corpus.project.git import repositories
+from corpus.project import initialization, recovery, stages, workflow
 from corpus.project.keeping import history, lock, releases, trees
 from corpus.project.keeping.journal import Journal
 from corpus.project.layout import Layout
 from corpus.project.minion import Minion
-from corpus.project.running import front, health, supervision, view
+from corpus.project.running import front, supervision, view
 from corpus.project.session import Request, Session, orderly_end
 from corpus.project.takeover import Takeover
-from corpus.project.telling import notifications
 from corpus.project.telling.report import StageReport
+from corpus.project.version import Version, check, settled
 
 
 def deploy(minion: Minion, name: str, request: Request) -> dict[str, Any]:
@@ -36,91 +33,6 @@ def deploy(minion: Minion, name: str, request: Request) -> dict[str, Any]:
             return Deployment(session, request).run()
 
 
-def plan(minion: Minion, name: str, request: Request) -> dict[str, Any]:
-    """Tell what :func:`deploy` would change, stage by stage, and change nothing.
-
-    :returns: the report; its states' ``result`` is None where something would change
-    """
-    layout = Layout.existing(minion.roots, name)
-    with orderly_end(), Session(minion, layout, "plan", request.who, test=True) as session:
-        return Plan(session, request).run()
-
-
-class _Version:
-    """The version that comes: its tree, its pillar, its configuration, prepared apart from what runs."""
-
-    def __init__(self, session: Session, request: Request, folder: Path) -> None:
-        self.session, self.request, self.layout = session, request, session.layout
-        self.folder = folder
-        self.tree = folder / "project"
-        self.pillar = folder / "pillar"
-        self.views = False
-
-    def prepare(self) -> None:
-        """Bring the pushed tree and pillar to a place of their own, and assemble the configuration from them.
-
-        :raises UsageError: nothing was pushed yet
-        """
-        session, layout = self.session, self.layout
-        settings = {**configuration.stored_settings(layout), **self.request.settings}
-        before = initialization.settled(session.minion, layout, settings)
-        user = before["user"] if session.minion.privileged else None
-        revision = self.request.revision or repositories.head(layout.project_git, before["project_branch"], user)
-        env = dict(self.request.project_env)
-        if revision and repositories.revision(layout.project_git, revision, user, _reach(env)) is None:
-            raise UsageError(f"There is no revision {identifiers.shown(revision)} in {layout.project_git}.")
-        if revision is None and not before["release_artifacts_urls"]:
-            raise UsageError(
-                f"Nothing was pushed to {layout.name!r} yet: "
-                f"git push {initialization.remote(before, layout.project_git)} HEAD:{before['project_branch']}"
-            )
-        session.report.revision = revision
-        session.borrowed = _reach(env)
-        self.folder.mkdir(mode=0o711)
-        stages.own(self.tree, user, before["group"], make=True)
-        self._check_out(layout.project_git, self.tree, revision, before["project_branch"], before["url"], user, env)
-        self._prepare_pillar(before, user)
-        initialization.write_missing_sls(self.tree / ".salt", user, before["group"])
-        session.configure(self.tree, self.pillar if self.pillar.is_dir() else layout.pillar, self.request.settings)
-        health.Check.configured(session.cfg)
-        notifications.check(session.cfg)
-        front.check_names(session.cfg)
-
-    def _prepare_pillar(self, cfg: dict[str, Any], user: str | None) -> None:
-        layout = self.layout
-        revision = self.request.pillar_revision or repositories.head(layout.pillar_git, cfg["pillar_branch"], user)
-        if revision is None or revision == repositories.revision(layout.pillar, "HEAD", user):
-            return
-        stages.own(self.pillar, user, cfg["group"], make=True)
-        self.pillar.chmod(0o700)
-        self._check_out(
-            layout.pillar_git,
-            self.pillar,
-            revision,
-            cfg["pillar_branch"],
-            cfg["pillar_url"],
-            user,
-            dict(self.request.pillar_env),
-        )
-
-    @staticmethod
-    def _check_out(
-        bare: Path,
-        tree: Path,
-        revision: str | None,
-        branch: str,
-        url: str | None,
-        user: str | None,
-        env: dict[str, str],
-    ) -> None:
-        repositories.check_out(bare, tree, revision, branch=branch, url=url, user=user, env=env)
-
-
-def _reach(env: dict[str, str]) -> dict[str, str]:
-    path = env.get("GIT_QUARANTINE_PATH")
-    return {"GIT_ALTERNATE_OBJECT_DIRECTORIES": path} if path else {}
-
-
 class Deployment:
     """One deployment of one project.
 
@@ -131,7 +43,7 @@ class Deployment:
     def __init__(self, session: Session, request: Request) -> None:
         self.session, self.request = session, request
         self.layout, self.report, self.console = session.layout, session.report, session.console
-        self.version = _Version(session, request, self.layout.release(session.id))
+        self.version = Version(session, request, self.layout.release(session.id))
         self.in_place = False
 
     def run(self) -> dict[str, Any]:
@@ -169,18 +81,13 @@ class Deployment:
             self.version.views = view.possible()
             self.report.release = self.session.id
         cfg = self.session.cfg
-        self.report.strategy = (
-            "in place, the developer's own tree"
-            if self.in_place
-            else "beside what runs, taking its place by one exchange"
-            if self.version.views
-            else "exchanged before the build (no private view is possible here), restarted plainly"
-        )
+        self.report.strategy = self._strategy()
         revision = (self.report.revision or "no revision")[:10]
+        verb = "Planning" if self.session.test else "Deploying"
         self.console.headline(
-            f"Deploying {self.layout.name} {self.session.id} ({cfg['operation_mode']}) at {revision} by {self.request.who}"
+            f"{verb} {self.layout.name} {self.session.id} ({cfg['operation_mode']}) at {revision} by {self.request.who}"
         )
-        self.console.headline(f"Strategy: {self.report.strategy}")
+        self.console.note(f"strategy: {self.report.strategy}")
         cfg["current_release_dir"] = str(self.layout.release(self.session.id))
         cfg["deployment"] = {
             "id": self.session.id,
@@ -190,10 +97,16 @@ class Deployment:
             "who": self.request.who,
         }
 
+    def _strategy(self) -> str:
+        """Say how the new version takes its place here."""
+        if self.in_place:
+            return "in place: the developer's own tree"
+        if self.version.views:
+            return "beside what runs, taking its place by one exchange"
+        return "exchanged before the build, because no private view is possible here; the old tree is kept whole"
+
     def _editable(self) -> bool:
-        settings = {**configuration.stored_settings(self.layout), **self.request.settings}
-        mode = initialization.settled(self.session.minion, self.layout, settings)["operation_mode"]
-        return bool(mode == workflow.EDITABLE)
+        return bool(settled(self.session, self.request)["operation_mode"] == workflow.EDITABLE)
 
     def _stage(self, stage: workflow.Stage) -> None:
         """Run one stage with its mechanism, when the mode and the configuration want it."""
@@ -251,7 +164,7 @@ class Deployment:
         session, layout = self.session, self.layout
         session.wire(layout.salt, self._tree() / ".salt")
         if self.in_place:
-            words = "the tree is yours, nothing was copied"
+            words = "your own tree, nothing was copied"
         elif self.version.views:
             view.prepare(str(layout.folder), str(layout.view))
             instead = {"project": str(self.version.tree)}
@@ -262,7 +175,7 @@ class Deployment:
         else:
             self.takeover.exchange_tree()
             self.takeover.exchange_pillar()
-            words = "trees exchanged, the old one is kept whole"
+            words = "exchanged before the build (no private view is possible here), the old tree is kept whole"
         self.journal.record("worker", **session.worker_facts)
         session.sls("deploy", report)
         return words
@@ -271,8 +184,8 @@ class Deployment:
         """A release brought its own tree: what it says of itself counts."""
         tree = self._tree()
         initialization.write_missing_sls(tree / ".salt", self.session.user, self.session.cfg["group"])
-        pillar = self.version.pillar if self.version.pillar.is_dir() else self.layout.pillar
-        self.session.configure(tree, pillar, self.request.settings)
+        self.session.configure(tree, self.version.pillar_now, self.request.settings)
+        check(self.session.cfg)
         self.session.wire(self.layout.salt, tree / ".salt")
 
     def _start(self, _: StageReport) -> str:
@@ -327,77 +240,3 @@ class Deployment:
             self.journal.close()
         self.console.ending(report.comment)
         return report.told(self.console.redactor)
-
-
-class Plan(Deployment):
-    """A deployment that is only told: the new version is prepared apart, its sls run with ``test=True``, nothing stays."""
-
-    def __init__(self, session: Session, request: Request) -> None:
-        super().__init__(session, request)
-        self.version = _Version(session, request, self.layout.releases / f".plan-{session.id}")
-
-    def run(self) -> dict[str, Any]:
-        """Tell what would change and return the report."""
-        report = self.report
-        report.result = None
-        try:
-            self._prepare()
-            self.session.cfg["current_archive_dir"] = str(self.layout.archive(self.layout.running() or self.session.id))
-            self._see()
-            for stage in workflow.STAGES:
-                if workflow.runs(stage, self.session.cfg):
-                    self.session.run(stage, functools.partial(self._foretell, stage.name))
-                else:
-                    self.session.skip(stage, workflow.why_not(stage, self.session.cfg))
-            report.comment = "This is what would change; nothing was changed."
-        except (Exception, KeyboardInterrupt) as err:
-            report.result, report.comment = False, f"It would fail. {self.session.explain(err)}"
-        finally:
-            self.session.dismiss_worker()
-            trees.remove(self.version.folder)
-        self.console.ending(report.comment)
-        return report.told(self.console.redactor)
-
-    def _see(self) -> None:
-        """Let the sls see the new tree: at its final path where a view is possible, else where it stands."""
-        session, layout = self.session, self.layout
-        if self.in_place:
-            session.wire(layout.salt)
-        elif self.version.views:
-            session.wire(layout.salt, self.version.tree / ".salt")
-            view.prepare(str(layout.folder), str(layout.view))
-            session.worker.enter(str(layout.folder), str(layout.view), {"project": str(self.version.tree)})
-        else:
-            session.wire(self.version.tree / ".salt")
-
-    def _foretell(self, stage: str, _: StageReport) -> str:
-        """Say what corpus itself would do in a stage."""
-        cfg, layout = self.session.cfg, self.layout
-        if stage == "archive":
-            running = layout.running()
-            return f"would archive {running}" if running else "nothing is deployed yet"
-        if stage == "release_sync":
-            urls = cfg["release_artifacts_urls"]
-            return (
-                f"would fetch and unpack {len(urls)} artifacts"
-                if urls
-                else "no artifacts: the pushed tree is the release"
-            )
-        if stage == "activate":
-            kinds = sorted(set(cfg["processes"] or supervision.procfile(self._plan_tree())) - {"release"})
-            return (
-                f"would start {', '.join(kinds)}, check their health, and exchange the trees"
-                if kinds
-                else "would exchange the trees"
-            )
-        if stage == "upgrade":
-            from corpus.project import upgrades
-
-            steps = upgrades.to_do(layout, self._plan_tree() / ".salt")
-            return f"would run the steps {', '.join(steps)}" if steps else ""
-        if stage == "bundle":
-            return "would pack a release"
-        return ""
-
-    def _plan_tree(self) -> Path:
-        return self.layout.project if self.in_place else self.version.tree

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from corpus.errors import CorpusError, PushRefused, UsageError
-from corpus.project import configuration, deployment, initialization, workflow
+from corpus.project import configuration, deployment, initialization, plan, workflow
 from corpus.project.git import push, repositories
 from corpus.project.layout import Layout
 from corpus.project.minion import Minion
@@ -67,8 +67,8 @@ def _receive(minion: Minion, name: str, repository: str, lines: Iterable[str]) -
         pillar_env=pushed.env if repository == "pillar" else {},
     )
     if "plan" in pushed.options:
-        planned = deployment.plan(minion, name, request)
-        raise PushRefused(f"Only planned (-o plan): {branch} was not moved. {planned['comment']}")
+        plan.plan(minion, name, request)
+        raise PushRefused(f"Only planned (-o plan): {branch} was not moved.")
     return deployment.deploy(minion, name, request)
 
 

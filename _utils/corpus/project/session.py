@@ -209,7 +209,7 @@ class Session:
         finally:
             report.seconds = time.monotonic() - began
             if report.result:
-                done = in_words(report.states, self.test)
+                done = in_words(report.states, self.test) if report.states or not report.comment else ""
                 report.comment = "; ".join(part for part in (report.comment, done) if part)
             self.console.stage(name, report.result, report.seconds, report.comment)
 

@@ -18,14 +18,6 @@ from corpus.project.telling import notifications
 from corpus.project.telling.report import StageReport
 
 
-def own(folder: Path, user: str | None, group: str | None = None, make: bool = False) -> None:
-    """Give a folder to the project's user; ``make`` it first."""
-    if make:
-        folder.mkdir(mode=0o755)
-        folder.chmod(0o755)
-    takeover.own(folder, user, group)
-
-
 def prepare_editable(session: Session, request: Request) -> None:
     """Bring a developer's tree up to its origin when that loses nothing, and assemble the configuration from it."""
     layout = session.layout
@@ -133,12 +125,11 @@ def settle(session: Session, over: Takeover) -> None:
     over.finish()
     if session.report.revision and not session.borrowed and cfg["operation_mode"] != workflow.EDITABLE:
         repositories.set_branch(layout.project_git, cfg["project_branch"], session.report.revision, session.user)
-        repositories.keep(layout.project_git, over.new, session.report.revision, session.user)
     configuration.store_snapshot(layout, cfg, session.console.redactor)
     releases.rotate(layout, cfg)
-    kept = {entry["release"] for entry in releases.listing(layout)}
     archives.rotate(layout, cfg["keep_archives"], spare=set())
-    repositories.forget_all_but(layout.project_git, kept, session.user)
+    kept = {entry["release"]: entry["revision"] for entry in releases.listing(layout) if entry["revision"]}
+    repositories.keep(layout.project_git, kept, session.user)
 
 
 def roll_back(session: Session, over: Takeover, in_place: bool) -> None:

@@ -122,7 +122,7 @@ def _reach(repository: Path, quarantine: str) -> dict[str, str]:
     path = Path(os.path.normpath(quarantine))
     if path.parent != repository / "objects" or not _QUARANTINE.fullmatch(path.name):
         raise PushRefused(f"{identifiers.shown(quarantine)} is no quarantine of {repository}.")
-    return {"GIT_QUARANTINE_PATH": str(path)}
+    return {"GIT_ALTERNATE_OBJECT_DIRECTORIES": str(path)}
 
 
 def _printable(text: str) -> str:

@@ -12,9 +12,6 @@ from pathlib import Path
 from corpus import identifiers, processes
 from corpus.errors import CorpusError, UsageError
 
-#: variables by which git reaches objects that a push brought and that are not accepted yet (git-receive-pack(1))
-QUARANTINE = ("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_QUARANTINE_PATH")
-
 #: refs that keep the revisions of releases from being collected, invisible to those who push
 _KEPT = "refs/corpus/releases"
 
@@ -109,16 +106,18 @@ def set_branch(repository: Path, branch: str, commit: str, user: str | None) -> 
     git(repository, "update-ref", f"refs/heads/{branch}", commit, user=user)
 
 
-def keep(repository: Path, release: str, commit: str, user: str | None) -> None:
-    """Keep a release's revision from being collected as garbage."""
-    git(repository, "update-ref", f"{_KEPT}/{release}", commit, user=user, check=False)
+def keep(repository: Path, revisions: Mapping[str, str], user: str | None) -> None:
+    """Keep the revisions of releases, and of no others, from being collected as garbage.
 
-
-def forget_all_but(repository: Path, releases: set[str], user: str | None) -> None:
-    """Let go of the revisions of releases that are not kept any more."""
-    for ref in git(repository, "for-each-ref", "--format=%(refname)", _KEPT, user=user).output.split():
-        if ref.rsplit("/", 1)[1] not in releases:
-            git(repository, "update-ref", "-d", ref, user=user)
+    :param revisions: by release; one that the repository does not have (yet) is passed over
+    """
+    listed = git(repository, "for-each-ref", "--format=%(refname:lstrip=3) %(objectname)", _KEPT, user=user).output
+    have = dict(line.split() for line in listed.splitlines())
+    for release in set(have) - set(revisions):
+        git(repository, "update-ref", "-d", f"{_KEPT}/{release}", user=user)
+    for release, commit in revisions.items():
+        if have.get(release) != commit:
+            git(repository, "update-ref", f"{_KEPT}/{release}", commit, user=user, check=False)
 
 
 def check_out(
@@ -137,22 +136,17 @@ def check_out(
     (the distant one, when there is a url).
 
     :param commit: None: an empty tree on an unborn branch
-    :param env: variables of a push that is not accepted yet, see :data:`QUARANTINE`
+    :param env: variables by which git reaches what a push brought that is not accepted yet
     """
     git(tree, "clone", "--quiet", "--shared", "--no-checkout", "--origin=local", bare, ".", user=user)
     set_remotes(tree, bare, url, user)
     if commit is None:
         git(tree, "symbolic-ref", "HEAD", f"refs/heads/{branch}", user=user)
         return
-    borrowed = (
-        {"GIT_ALTERNATE_OBJECT_DIRECTORIES": env["GIT_QUARANTINE_PATH"]}
-        if env and env.get("GIT_QUARANTINE_PATH")
-        else {}
-    )
-    git(tree, "update-ref", "--no-deref", "HEAD", commit, user=user, env=borrowed)
-    git(tree, "checkout", "--quiet", "--force", "-B", branch, commit, user=user, env=borrowed)
+    git(tree, "update-ref", "--no-deref", "HEAD", commit, user=user, env=env)
+    git(tree, "checkout", "--quiet", "--force", "-B", branch, commit, user=user, env=env)
     if (tree / ".gitmodules").exists():
-        git(tree, "submodule", "--quiet", "update", "--init", "--recursive", user=user, env=borrowed)
+        git(tree, "submodule", "--quiet", "update", "--init", "--recursive", user=user, env=env)
 
 
 def set_remotes(tree: Path, bare: Path, url: str | None, user: str | None) -> None:
