@@ -36,10 +36,10 @@ def __virtual__():
     return __virtualname__
 
 
-def _call(function: str, name: str | None, api_version: int | None, *args: Any, **kwargs: Any) -> Any:
+def _call(function: str, name: str | None, asked: int | None, /, *args: Any, **kwargs: Any) -> Any:
     """Call a function of the module that serves a project."""
     with translated():
-        version = versions.serving(__salt__, Roots.configured(__opts__), name, api_version)
+        version = versions.serving(__salt__, Roots.configured(__opts__), name, asked)
     arguments = args if name is None else (name, *args)
     return __salt__[f"mc_project_{version}.{function}"](*arguments, **kwargs)
 

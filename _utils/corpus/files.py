@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,15 @@ from corpus.errors import CorpusError
 def write(path: Path, content: str, mode: int = 0o644) -> bool:
     """Make ``path`` hold ``content`` with permission bits ``mode``; return whether anything changed."""
     try:
-        if path.read_text(encoding="utf-8") == content and (path.stat().st_mode & 0o7777) == mode:
+        if path.read_bytes() == content.encode() and (path.stat().st_mode & 0o7777) == mode:
             return False
-    except (FileNotFoundError, UnicodeDecodeError):
+    except FileNotFoundError:
         pass
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        with os.fdopen(handle, "wb") as stream:
             os.fchmod(stream.fileno(), mode)
-            stream.write(content)
+            stream.write(content.encode())
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, path)
@@ -37,7 +37,16 @@ def write(path: Path, content: str, mode: int = 0o644) -> bool:
 
 def write_json(path: Path, value: Any, mode: int = 0o600) -> bool:
     """Like :func:`write`, for a JSON value; what JSON does not know is stored as its text."""
-    return write(path, json.dumps(value, indent=1, sort_keys=True, default=str) + "\n", mode)
+    return write(path, json.dumps(_with_text_keys(value), indent=1, sort_keys=True, default=str) + "\n", mode)
+
+
+def _with_text_keys(value: Any) -> Any:
+    """YAML has mappings with keys of several types, which JSON can neither hold nor sort."""
+    if isinstance(value, Mapping):
+        return {str(key): _with_text_keys(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_with_text_keys(inner) for inner in value]
+    return value
 
 
 def read_json(path: Path, missing: Any = None) -> Any:

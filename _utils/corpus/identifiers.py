@@ -12,7 +12,7 @@ import uuid
 from corpus.errors import UsageError
 
 _PROJECT = re.compile(r"[a-z](?:[a-z0-9]|[-_](?=[a-z0-9])){0,30}")
-_RELEASE = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
+_RELEASE = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
 _STEP = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _BRANCH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./+-]{0,199}")
 _REVISION = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
@@ -21,7 +21,7 @@ _REVISION = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 def shown(value: object) -> str:
     """Return ``value`` quoted for a message, never longer than 60 characters."""
     text = repr(value) if isinstance(value, str) else repr(str(value))
-    return text if len(text) <= 60 else f"{text[:40]}…' ({len(str(value))} characters)"
+    return text if len(text) <= 60 else f"{text[:32]}…' ({len(str(value))} characters)"
 
 
 def project_name(name: object) -> str:
@@ -67,7 +67,8 @@ def branch_name(value: object) -> str:
         and ".." not in value
         and "//" not in value
         and not value.endswith((".", "/", ".lock"))
-        and "/." not in value
+        and not any(part in value for part in ("/.", ".lock/"))
+        and value != "HEAD"
     ):
         return value
     raise UsageError(f"{shown(value)} cannot name a git branch.")

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,8 @@ PACKAGES = {
     "sudo": "sudo",
     "useradd": "passwd",
     "cp": "coreutils",
+    "supervisord": "supervisor",
+    "visudo": "sudo",
 }
 
 
@@ -150,7 +151,6 @@ def stream(
     :raises CorpusError: it took longer than ``timeout`` seconds and was killed
     """
     lines: list[str] = []
-    began = time.monotonic()
     with subprocess.Popen(
         argv,
         stdin=subprocess.DEVNULL,
@@ -173,7 +173,7 @@ def stream(
         finally:
             alarm.cancel()
     if alarm.rang:
-        raise CorpusError(f"{argv[0]} did not end within {timeout:g} seconds ({time.monotonic() - began:.0f} s).")
+        raise CorpusError(f"{argv[0]} did not end within {timeout:g} seconds.")
     return status, "".join(lines)
 
 
@@ -191,9 +191,17 @@ class _Alarm:
             self._timer.start()
 
     def _ring(self) -> None:
+        import psutil
+
         self.rang = True
+        children: list[psutil.Process] = []
+        with contextlib.suppress(psutil.NoSuchProcess):  # those with a session of their own would keep the pipe open
+            children = psutil.Process(self._process.pid).children(recursive=True)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
+        for child in children:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
 
     def cancel(self) -> None:
         if self._timer:

@@ -9,16 +9,19 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
+
+from corpus.errors import CorpusError
 
 MASK = "**********"
 
 _TELLING = re.compile(
     r"pass(word|wd|phrase)?$|pass(word|wd|phrase)|(^|[_-])pw(d)?($|[_-])|secret|token|credential|"
-    r"(^|[_-])(api|private|access|ssh|secret|encryption)?[_-]?key$|private|dsn$",
+    r"(^|[_-])key$|(api|access|ssh|encryption|signing|master)[_-]?keys?$|private|dsn$",
     re.IGNORECASE,
 )
 _PLAIN = re.compile(
@@ -69,13 +72,12 @@ def _below_telling_keys(tree: object) -> Iterator[str]:
 
 
 def _texts(value: str, inside: bool) -> Iterator[str]:
-    if not value.strip():
-        return
+    value = value.strip()  # a YAML block ends with a line feed that nobody repeats
     yield from _in_url(value)
     if inside:
         if len(value) >= 3:
             yield value
-    elif len(value) >= 6 and not _PLAIN.fullmatch(value) and "://" not in value:
+    elif len(value) >= 6 and "://" not in value and not _plain(value):
         yield value
     else:
         return
@@ -84,14 +86,29 @@ def _texts(value: str, inside: bool) -> Iterator[str]:
             yield line.strip()
 
 
+def _plain(value: str) -> bool:
+    """Tell whether a value is a word, a number or a path; what base64 makes of a key has slashes, too."""
+    return _PLAIN.fullmatch(value) is not None and not any(
+        len(part) >= 16 and all(re.search(kind, part) for kind in ("[a-z]", "[A-Z]", "[0-9]"))
+        for part in value.split("/")
+    )
+
+
 def _in_url(value: str) -> Iterator[str]:
-    if "://" in value and "@" in value:
-        try:
-            password = urlsplit(value).password
-        except ValueError:
-            password = None
-        if password:
-            yield password
+    """Yield a url's password, or the token that stands for a user, and telling parameters; as written and as meant."""
+    if "://" not in value:
+        return
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return
+    if parts.password:
+        yield from (parts.password, unquote(parts.password))
+    if parts.username and len(parts.username) >= 8 and not _plain(parts.username):
+        yield from (parts.username, unquote(parts.username))
+    for key, parameter in parse_qsl(parts.query):
+        if telling(key) and len(parameter) >= 3:
+            yield parameter
 
 
 class Redactor:
@@ -109,7 +126,16 @@ class Redactor:
     def learn(self, secrets: Iterable[str]) -> None:
         """Know these texts too, also as JSON, shell or URL would write them."""
         for secret in secrets:
-            self._secrets |= {secret, json.dumps(secret)[1:-1], quote(secret, safe=""), repr(secret)[1:-1]}
+            self._secrets |= {
+                secret,
+                json.dumps(secret)[1:-1],
+                json.dumps(secret, ensure_ascii=False)[1:-1],
+                quote(secret),
+                quote(secret, safe=""),
+                quote_plus(secret),
+                repr(secret)[1:-1],
+                shlex.quote(secret),
+            }
         self._secrets.discard("")
         ordered = sorted(self._secrets, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, ordered))) if ordered else None
@@ -136,7 +162,7 @@ def masked(tree: Any) -> Any:
         return {key: masked(value) for key, value in tree.items()}
     if isinstance(tree, (list, tuple)):
         return [masked(value) for value in tree]
-    return tree if tree in (None, "", True, False) else MASK
+    return tree if tree is None or tree == "" or isinstance(tree, bool) else MASK
 
 
 class Vault:
@@ -152,7 +178,7 @@ class Vault:
     def __init__(self, key_file: Path) -> None:
         self._key_file = key_file
 
-    def _fernet(self) -> Any:
+    def _encrypted(self, text: str) -> str:
         from cryptography.fernet import Fernet
 
         try:
@@ -164,28 +190,52 @@ class Vault:
                 stream.write(Fernet.generate_key())
                 stream.flush()
                 os.fsync(stream.fileno())
-        return Fernet(self._key_file.read_bytes())
+        return str(self._fernet().encrypt(text.encode()).decode())
+
+    def _decrypted(self, token: str) -> str:
+        from cryptography.fernet import InvalidToken
+
+        try:
+            return str(self._fernet().decrypt(token.encode()).decode())
+        except InvalidToken as err:
+            raise CorpusError(
+                f"What was encrypted with {self._key_file} cannot be read: restore that file from a backup."
+            ) from err
+
+    def _fernet(self) -> Any:
+        from cryptography.fernet import Fernet
+
+        try:
+            return Fernet(self._key_file.read_bytes())
+        except FileNotFoundError as err:
+            raise CorpusError(f"The key {self._key_file} is gone: restore it from a backup.") from err
+        except ValueError as err:
+            raise CorpusError(f"The key {self._key_file} is damaged: restore it from a backup.") from err
 
     def sealed(self, tree: Any, inside: bool = False) -> Any:
-        """Return a copy of ``tree`` in which the leaves below telling keys are encrypted."""
+        """Return a copy of ``tree`` in which the leaves below telling keys are encrypted.
+
+        So is a text that only looks as if it were: it comes back as it was.
+        """
         if isinstance(tree, Mapping):
             return {key: self.sealed(value, inside or telling(key)) for key, value in tree.items()}
         if isinstance(tree, (list, tuple)):
             return [self.sealed(value, inside) for value in tree]
-        if inside and isinstance(tree, (str, int, float)) and not isinstance(tree, bool):
-            token = self._fernet().encrypt(json.dumps(tree).encode())
-            return self._PREFIX + token.decode()
+        if (inside and isinstance(tree, (str, int, float)) and not isinstance(tree, bool)) or (
+            isinstance(tree, str) and tree.startswith(self._PREFIX)
+        ):
+            return self._PREFIX + self._encrypted(json.dumps(tree))
         return tree
 
     def opened(self, tree: Any) -> Any:
         """Return a copy of ``tree`` with what :meth:`sealed` encrypted in the clear.
 
-        :raises cryptography.fernet.InvalidToken: the key is not the one it was encrypted with
+        :raises CorpusError: the key is gone, damaged, or not the one it was encrypted with
         """
         if isinstance(tree, Mapping):
             return {key: self.opened(value) for key, value in tree.items()}
         if isinstance(tree, list):
             return [self.opened(value) for value in tree]
         if isinstance(tree, str) and tree.startswith(self._PREFIX):
-            return json.loads(self._fernet().decrypt(tree[len(self._PREFIX) :].encode()))
+            return json.loads(self._decrypted(tree[len(self._PREFIX) :]))
         return tree

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import math
 import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping
@@ -234,19 +235,18 @@ def assemble(
         Layer("arguments", _checked(kwargs or {}, "the arguments")),
     ]
     base = Layer("default", {key.name: copy.deepcopy(key.default) for key in KEYS.values()})
-    # What chooses the lower layers stands in the upper ones: look there first.
+    # What chooses a layer stands in others: look there first.
     chosen, _ = _merged([base, *above])
-    chosen["default_env"] = chosen["default_env"] or workflow.ENVIRONMENTS.get(chosen["operation_mode"], "dev")
-    installer = _text(chosen["installer"]) if with_installer else KEYS["installer"].default
-    folder = installers.find(installer, int(chosen["api_version"]), salt_root)
-    layers = [
-        base,
-        Layer("defaults", _checked(chosen["defaults"], "defaults")),
-        Layer(f"installer {installer}", _checked(installers.defaults(folder), f"{folder}/defaults.yaml")),
-        *_selected(chosen, grains),
-        *above,
-    ]
-    values, sources = _merged(layers)
+    lowest = [base, Layer("defaults", _checked(chosen["defaults"], "defaults"))]
+    chosen = _with_environment([*lowest, *above])
+    chosen, _ = _merged([*lowest, *_selected(chosen, grains), *above])
+    installer, version = _installer(chosen) if with_installer else (KEYS["installer"].default, chosen["api_version"])
+    folder = installers.find(installer, version, salt_root)
+    lowest.append(Layer(f"installer {installer}", _checked(installers.defaults(folder), f"{folder}/defaults.yaml")))
+    chosen = _with_environment([*lowest, *above])
+    values, sources = _merged([*lowest, *_selected(chosen, grains), *above])
+    if with_installer and _installer(values) != (installer, version):
+        raise ConfigurationError(f"{folder}/defaults.yaml: an installer cannot choose another one, or another API.")
     for key, value in _fixed(layout, values, grains, privileged).items():
         values[key] = value
         sources[key] = "computed"
@@ -302,17 +302,36 @@ def _project_part(tree: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return value
 
 
+def _with_environment(layers: Iterable[Layer]) -> dict[str, Any]:
+    chosen, _ = _merged(layers)
+    chosen["default_env"] = chosen["default_env"] or workflow.ENVIRONMENTS[chosen["operation_mode"]]
+    return chosen
+
+
+def _installer(chosen: Mapping[str, Any]) -> tuple[str, int]:
+    for key in ("installer", "api_version"):
+        if isinstance(chosen[key], str) and _PLACEHOLDER.search(chosen[key]):
+            raise ConfigurationError(f"{key}: it is needed before placeholders are known: write it out.")
+    return chosen["installer"], chosen["api_version"]
+
+
 def _selected(chosen: Mapping[str, Any], grains: Mapping[str, Any]) -> Iterator[Layer]:
-    environments = chosen["env_defaults"]
-    environment = chosen["default_env"]
-    if environment in environments:
-        source = f"env_defaults[{environment}]"
-        yield Layer(source, _checked(environments[environment], source))
+    """The layers for this environment and this system. Those of others are checked, too: nobody waits for them to fail."""
+    environments = _all_checked(chosen, "env_defaults")
+    systems = _all_checked(chosen, "os_defaults")
+    if chosen["default_env"] in environments:
+        yield environments[chosen["default_env"]]
     for grain in ("os_family", "os"):
-        system = grains.get(grain)
-        if system in chosen["os_defaults"]:
-            source = f"os_defaults[{system}]"
-            yield Layer(source, _checked(chosen["os_defaults"][system], source))
+        if grains.get(grain) in systems:
+            yield systems[grains[grain]]
+
+
+def _all_checked(chosen: Mapping[str, Any], key: str) -> dict[Any, Layer]:
+    if not isinstance(chosen[key], Mapping):
+        raise ConfigurationError(f"{key} must be a mapping, not {identifiers.shown(chosen[key])}.")
+    return {
+        name: Layer(f"{key}[{name}]", _checked(values, f"{key}[{name}]")) for name, values in chosen[key].items()
+    }
 
 
 def _checked(values: object, where: str) -> dict[str, Any]:
@@ -341,8 +360,8 @@ def _check_type(key: Key, value: object, where: str) -> None:
             raise ConfigurationError(
                 f"{where}: {key.name} is one of {', '.join(choices)}, not {identifiers.shown(value)}."
             )
-        if key.kind == "whole number" and isinstance(value, int) and value < 0:
-            raise ConfigurationError(f"{where}: {key.name} cannot be negative ({value}).")
+        if isinstance(value, (int, float)) and not 0 <= value < math.inf:
+            raise ConfigurationError(f"{where}: {key.name} cannot be negative or endless ({value}).")
         return
     raise ConfigurationError(
         f"{where}: {key.name} is a {key.kind}, not {identifiers.shown(value)} ({type(value).__name__})."
@@ -365,8 +384,12 @@ def _merged(layers: Iterable[Layer]) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def _merge(into: dict[str, Any], sources: dict[str, str], key: str, value: Any, source: str, path: str) -> None:
-    """Mappings merge key by key; everything else replaces what was there."""
-    if isinstance(value, Mapping) and isinstance(into.get(key), Mapping):
+    """Mappings merge key by key; everything else replaces what was there; None brings a key's default back."""
+    if value is None and path in KEYS:
+        value = copy.deepcopy(KEYS[path].default)
+    elif isinstance(value, Mapping) and isinstance(into.get(key), Mapping):
+        if value:
+            sources.pop(path, None)
         for inner, leaf in value.items():
             _merge(into[key], sources, inner, leaf, source, f"{path}.{inner}")
         return
@@ -386,16 +409,15 @@ def _leaves(value: Any, path: str) -> Iterator[str]:
 
 
 def _leaf(values: Mapping[str, Any], path: str) -> Any:
-    value: Any = values
-    rest = path
-    while rest:
-        if not isinstance(value, Mapping):
-            return None
-        if rest in value:
-            return value[rest]
-        head, _, rest = rest.partition(".")
-        value = value.get(head)
-    return value
+    """Return what stands at a dotted path; keys may hold dots themselves, or be numbers."""
+    for key, value in values.items():
+        if str(key) == path:
+            return value
+        if isinstance(value, Mapping) and path.startswith(f"{key}."):
+            found = _leaf(value, path.removeprefix(f"{key}."))
+            if found is not None:
+                return found
+    return None
 
 
 def _plain(value: Any) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from corpus.errors import CorpusError
 from corpus.project import initialization, recovery, stages, workflow
 from corpus.project.keeping import history, lock, releases, trees
 from corpus.project.keeping.journal import Journal
@@ -45,6 +46,7 @@ class Deployment:
         self.layout, self.report, self.console = session.layout, session.report, session.console
         self.version = Version(session, request, self.layout.release(session.id))
         self.in_place = False
+        self.settled = False
 
     def run(self) -> dict[str, Any]:
         """Deploy, or bring back what ran; tell everybody either way, and return the report."""
@@ -216,9 +218,16 @@ class Deployment:
         """From here on the new version is the one; a crash is finished, not undone."""
         session, layout = self.session, self.layout
         releases.describe(layout, session.id, session.cfg, stages.facts(session))
-        self.journal.record("commit", revision=session.report.revision)
-        stages.settle(session, self.takeover)
-        session.report.comment = f"Deployed {(session.report.revision or session.id)[:10]} in {session.seconds:.1f} s."
+        pushed = None if self.in_place else session.report.revision
+        self.journal.record("commit", revision=pushed)
+        what = (session.report.revision or session.id)[:10]
+        try:
+            stages.settle(session, self.takeover)
+        except (CorpusError, OSError) as err:
+            session.report.comment = f"Deployed {what}, but what it leaves to tidy up failed: {session.explain(err)}"
+        else:
+            self.settled = True
+            session.report.comment = f"Deployed {what} in {session.seconds:.1f} s."
 
     def _fail(self, err: BaseException) -> None:
         """Bring back what ran, and say what happened."""
@@ -236,7 +245,7 @@ class Deployment:
         report.seconds = session.seconds
         stages.notify(session)
         history.store(self.layout, report.record(self.console.redactor))
-        if report.result or self.journal.last("undone"):
-            self.journal.close()
+        if self.settled or self.journal.last("undone"):
+            self.journal.close()  # else the next call finishes or undoes what is left
         self.console.ending(report.comment)
         return report.told(self.console.redactor)

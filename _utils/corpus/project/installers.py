@@ -64,7 +64,7 @@ def find(installer: str, api_version: int, salt_root: Path) -> Path:
         folder = official_root() / str(api_version) / installer
     else:
         folder = salt_root / installer
-        if not folder.resolve().is_relative_to(salt_root.resolve()):
+        if salt_root.resolve() not in folder.resolve().parents:
             raise ConfigurationError(f"installer: {installer!r} leads out of the project's .salt folder.")
         if not folder.is_dir():
             raise ConfigurationError(

@@ -10,7 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -248,8 +248,6 @@ class Session:
         self.dismiss_worker()
         self.console.close()
         trees.remove(self._scratch)
-        with suppress(OSError):
-            self.layout.sls.rmdir()
 
     def __enter__(self) -> Session:
         return self

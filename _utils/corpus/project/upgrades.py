@@ -22,7 +22,8 @@ def to_do(layout: Layout, salt_root: Path, asked: str | None = None) -> list[str
     :raises CorpusError: a step was altered after it was done, or the one asked for is done already
     :raises UsageError: the one asked for does not exist, or a file cannot name a step
     """
-    present = {upgrade_step(path.stem): path for path in sorted((salt_root / FOLDER).glob("*.sls"))}
+    files_of_steps = sorted((salt_root / FOLDER).glob("*.sls"), key=lambda path: path.stem)
+    present = {upgrade_step(path.stem): path for path in files_of_steps}
     for step, path in present.items():
         mark = done(layout).get(step)
         if mark and mark["sha256"] != trees.sha256(path):

@@ -138,7 +138,8 @@ def check_out(
     :param commit: None: an empty tree on an unborn branch
     :param env: variables by which git reaches what a push brought that is not accepted yet
     """
-    git(tree, "clone", "--quiet", "--shared", "--no-checkout", "--origin=local", bare, ".", user=user)
+    follows = (f"--config=branch.{branch}.remote=local", f"--config=branch.{branch}.merge=refs/heads/{branch}")
+    git(tree, "clone", "--quiet", "--shared", "--no-checkout", "--origin=local", *follows, bare, ".", user=user)
     set_remotes(tree, bare, url, user)
     if commit is None:
         git(tree, "symbolic-ref", "HEAD", f"refs/heads/{branch}", user=user)

@@ -7,7 +7,9 @@ import errno
 import hashlib
 import os
 import shutil
+import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from corpus import processes
@@ -137,7 +139,7 @@ def remove(folder: Path) -> None:
     """
     if not folder.exists() and not folder.is_symlink():
         return
-    doomed = folder.with_name(f".removed-{folder.name}-{os.getpid()}")
+    doomed = folder.with_name(f".removed-{folder.name}-{uuid.uuid4().hex[:8]}")
     folder.rename(doomed)
     _discard(doomed)
 
@@ -149,11 +151,25 @@ def sweep(parent: Path) -> None:
 
 
 def _discard(folder: Path) -> None:
-    def make_writable(function: object, path: str, error: object) -> None:
-        os.chmod(Path(path).parent, 0o700)
-        os.unlink(path) if not os.path.isdir(path) or os.path.islink(path) else os.rmdir(path)
+    if folder.is_symlink() or not folder.is_dir():
+        folder.unlink(missing_ok=True)
+        return
+    with suppress(OSError):
+        shutil.rmtree(folder)
+        return
+    # Only root is not stopped by folders that were made read-only or unreadable.
+    _open_up(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        raise CorpusError(f"{folder} cannot be removed: something in it belongs to somebody else, or is in use.")
 
-    shutil.rmtree(folder, onerror=make_writable)
+
+def _open_up(folder: Path) -> None:
+    with suppress(OSError):
+        folder.chmod(0o700)
+        for entry in os.scandir(folder):
+            if entry.is_dir(follow_symlinks=False):
+                _open_up(Path(entry.path))
 
 
 def wipe(folder: Path) -> None:
