@@ -118,7 +118,7 @@ def plan(name: str, api_version: int | None = None, **kwargs: Any) -> dict[str, 
     kwargs
         As in :py:func:`deploy_project`.
 
-    Returns: A report whose ``result`` is None, or False when the deployment would fail.
+    Returns: A report whose ``result`` is False when the deployment would fail; ``None`` in its states: would change.
 
     CLI Example:
 

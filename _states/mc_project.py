@@ -58,7 +58,8 @@ def initialized(name: str, **configuration: Any) -> dict[str, Any]:
         done = __salt__["mc_project.init_project"](name, test=__opts__["test"], **settings)
     except Exception as err:
         return _answer(name, False, str(err))
-    return _answer(name, done["result"], done["comment"], done["changes"])
+    would = __opts__["test"] and done["result"] and done["changes"]
+    return _answer(name, None if would else done["result"], done["comment"], done["changes"])
 
 
 def deployed(

@@ -168,7 +168,6 @@ KEYS: dict[str, Key] = {
 
 _CHOICES = {"operation_mode": workflow.MODES, "default_env": ("dev", "staging", "prod")}
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
-_LAYER_SOURCES = ("env_defaults", "os_defaults", "defaults")
 
 
 @dataclass(frozen=True)
@@ -285,21 +284,10 @@ def checked_settings(values: Mapping[str, Any]) -> dict[str, Any]:
     return _checked(values, "the arguments")
 
 
-def mode_of(values: Mapping[str, Any]) -> str:
-    return str(values["operation_mode"])
-
-
-def _project_part(tree: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def _project_part(tree: Mapping[str, Any], name: str) -> object:
     flat = tree.get(PREFIX + name)
     nested = tree.get(PREFIX.rstrip("."))
-    value = flat if flat is not None else (nested.get(name) if isinstance(nested, Mapping) else None)
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        raise ConfigurationError(
-            f"{PREFIX}{name} must be a mapping of configuration keys, not {identifiers.shown(value)}."
-        )
-    return value
+    return flat if flat is not None else (nested.get(name) if isinstance(nested, Mapping) else None)
 
 
 def _with_environment(layers: Iterable[Layer]) -> dict[str, Any]:
@@ -329,9 +317,7 @@ def _selected(chosen: Mapping[str, Any], grains: Mapping[str, Any]) -> Iterator[
 def _all_checked(chosen: Mapping[str, Any], key: str) -> dict[Any, Layer]:
     if not isinstance(chosen[key], Mapping):
         raise ConfigurationError(f"{key} must be a mapping, not {identifiers.shown(chosen[key])}.")
-    return {
-        name: Layer(f"{key}[{name}]", _checked(values, f"{key}[{name}]")) for name, values in chosen[key].items()
-    }
+    return {name: Layer(f"{key}[{name}]", _checked(values, f"{key}[{name}]")) for name, values in chosen[key].items()}
 
 
 def _checked(values: object, where: str) -> dict[str, Any]:
@@ -342,7 +328,7 @@ def _checked(values: object, where: str) -> dict[str, Any]:
     for name, value in values.items():
         key = KEYS.get(name) if isinstance(name, str) else None
         if key is None:
-            raise ConfigurationError(f"{where}: there is no key {identifiers.shown(name)}{_nearest(name)}.")
+            raise ConfigurationError(f"{where}: there is no key {identifiers.shown(name)}{_nearest(name)}")
         if key.fixed:
             raise ConfigurationError(f"{where}: {name} is computed by corpus and cannot be set.")
         _check_type(key, value, where)
@@ -364,14 +350,14 @@ def _check_type(key: Key, value: object, where: str) -> None:
             raise ConfigurationError(f"{where}: {key.name} cannot be negative or endless ({value}).")
         return
     raise ConfigurationError(
-        f"{where}: {key.name} is a {key.kind}, not {identifiers.shown(value)} ({type(value).__name__})."
+        f"{where}: {key.name} is a {'number of ' if key.kind == 'seconds' else ''}{key.kind}, not {identifiers.shown(value)} ({type(value).__name__})."
     )
 
 
 def _nearest(name: object) -> str:
     settable = [key.name for key in KEYS.values() if not key.fixed]
     near = difflib.get_close_matches(str(name)[:80], settable, n=1, cutoff=0.5)
-    return f": did you mean {near[0]!r}?" if near else "; the application's own settings go under 'data'"
+    return f": did you mean {near[0]!r}?" if near else "; the application's own settings go under 'data'."
 
 
 def _merged(layers: Iterable[Layer]) -> tuple[dict[str, Any], dict[str, str]]:

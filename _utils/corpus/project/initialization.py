@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from corpus import files, processes
+from corpus import files, processes, secrets
 from corpus.errors import CorpusError, UsageError
 from corpus.project import configuration, session, workflow
 from corpus.project.git import hook, repositories
@@ -67,7 +67,7 @@ def initialize(minion: Minion, name: str, settings: Mapping[str, Any], who: str,
                     todo.append(step.what)
             if todo or not layout.snapshot.exists():
                 tree_cfg = _whole(minion, layout, wanted)
-                configuration.store_snapshot(layout, tree_cfg, Redactor())
+                configuration.store_snapshot(layout, tree_cfg, redactor(minion, layout, wanted))
     remotes = {"project": remote(cfg, layout.project_git), "pillar": remote(cfg, layout.pillar_git)}
     if not todo:
         comment = f"{name} is initialized already, nothing changed."
@@ -77,7 +77,7 @@ def initialize(minion: Minion, name: str, settings: Mapping[str, Any], who: str,
         comment = f"{name} is initialized: git push {remotes['project']} HEAD:{cfg['project_branch']}"
     return {
         "name": name,
-        "result": None if test and todo else True,
+        "result": True,
         "changes": {"done" if not test else "to do": todo} if todo else {},
         "comment": comment,
         "remotes": remotes,
@@ -100,6 +100,19 @@ def settled(minion: Minion, layout: Layout, settings: Mapping[str, Any]) -> dict
         privileged=minion.privileged,
         with_installer=False,
     ).values
+
+
+def redactor(minion: Minion, layout: Layout, settings: Mapping[str, Any]) -> Redactor:
+    """Return what takes the secrets of a project's pillar and of its settings out of a text.
+
+    :raises ConfigurationError: the pillar does not render
+    """
+    own: dict[str, Any] = {}
+    if layout.own.is_dir():
+        own = project_pillar(minion, layout, layout.pillar, layout.own / "pillar")
+    made = Redactor(session.pillar_secrets(merged(minion.plain_pillar(), own), layout.name, own))
+    made.learn(secrets.found_in(settings, session.PUBLIC))
+    return made
 
 
 def _whole(minion: Minion, layout: Layout, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -351,7 +364,8 @@ class _Steps:
         )
         yield Step(
             f"remotes of {tree}",
-            lambda: repositories.remotes_differ(tree, repository, url, self.user),
+            # a clone is made with its remotes
+            lambda: (tree / ".git").is_dir() and repositories.remotes_differ(tree, repository, url, self.user),
             lambda: repositories.set_remotes(tree, repository, url, self.user),
         )
 
@@ -403,6 +417,8 @@ def write_missing_sls(salt_root: Path, user: str | None, group: str | None) -> N
 def _write_sls(path: Path, content: str, user: str | None, group: str | None) -> None:
     if path.parent.is_symlink():
         raise CorpusError(f"{path.parent.name} is a link in the pushed tree: make it a folder.")
+    if path.parent.exists() and not path.parent.is_dir():
+        raise CorpusError(f"{path.parent.name} is a file in the pushed tree: make it a folder.")
     if not path.parent.exists():
         path.parent.mkdir()
         path.parent.chmod(0o755)

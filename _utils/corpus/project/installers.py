@@ -56,6 +56,8 @@ def find(installer: str, api_version: int, salt_root: Path) -> Path:
     :param salt_root: the project's ``.salt`` folder, absolute
     :raises ConfigurationError: there is none, it leads out of ``.salt``, or it lacks a stage
     """
+    if "\0" in installer:
+        raise ConfigurationError(f"installer: {installer!r} is no path.")
     if installer.startswith("/"):
         folder = Path(installer)
         if not folder.is_dir():
@@ -107,4 +109,4 @@ def wire(root: Path, folder: Path, name: str, salt_root: Path) -> None:
 
 def includes() -> dict[str, list[str]]:
     """Return ``cfg.sls_includes``: for each of a project's sls, the installer's sls it includes."""
-    return {name: [f"installer.{name}"] for sls in workflow.SLS for name in {sls, sls.replace("-", "_")}}
+    return {name: [f"installer.{sls}"] for sls in workflow.SLS for name in {sls, sls.replace("-", "_")}}

@@ -110,6 +110,7 @@ class _Unjournaled(Journal):
         self.entries.append({"step": step, **facts})
 
 
+_KNOWN = ("kind", "revision", "previous", "who")
 _TOLD = ("deployment", "kind", "who", "when", "result", "comment", "revision", "release")
 
 
@@ -126,6 +127,7 @@ def notify(minion: Minion, name: str, request: Request) -> dict[str, Any]:
     with Session(minion, layout, "notify", request.who, test=False) as session:
         session.configure(layout.project, layout.pillar, request.settings)
         session.wire(layout.salt)
+        session.cfg["deployment"] = {"id": last["deployment"], **{key: last.get(key) for key in _KNOWN}}
         told: dict[str, Any] = {key: last.get(key) for key in _TOLD}
         session.report = Report(name=name, seconds=last["seconds"], **told)
         session.report.stages = [

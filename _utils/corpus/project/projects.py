@@ -101,9 +101,7 @@ def get_configuration(minion: Minion, name: str, explain: bool = False, unmask: 
     told: dict[str, Any] = made.explained() if explain else made.values
     if unmask:
         return told
-    own = project_pillar(minion, layout, layout.pillar, layout.own / "pillar")
-    redactor = Redactor(session.pillar_secrets(merged(minion.plain_pillar(), own), name, own))
-    redactor.learn(secrets.found_in(configuration.stored_settings(layout), session.PUBLIC))
+    redactor = initialization.redactor(minion, layout, configuration.stored_settings(layout))
     if explain:
         return {
             key: {
@@ -131,7 +129,7 @@ def set_configuration(
         after = {key: value for key, value in after.items() if value is not None}
         made = assembled(minion, layout, after)
         changed = configuration.store_settings(layout, after)
-        configuration.store_snapshot(layout, made.values, Redactor(secrets.found_in(after, session.PUBLIC)))
+        configuration.store_snapshot(layout, made.values, initialization.redactor(minion, layout, after))
     changes = {
         key: {"old": before.get(key), "new": after.get(key)}
         for key in sorted({*before, *after})

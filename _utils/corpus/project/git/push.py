@@ -101,7 +101,9 @@ class Push:
     def stored(self, branch: str) -> str:
         """Return what to tell the pusher about the branches that are only stored."""
         names = [
-            update.ref.removeprefix("refs/heads/") for update in self.updates if update.ref != f"refs/heads/{branch}"
+            update.ref.removeprefix("refs/heads/")
+            for update in self.updates
+            if update.ref != f"refs/heads/{branch}" and not update.deletes
         ]
         return (
             f"{', '.join(names)}: stored. Only {branch} deploys (git push REMOTE {names[0]}:{branch})." if names else ""

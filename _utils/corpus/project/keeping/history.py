@@ -28,8 +28,9 @@ def listing(layout: Layout, limit: int | None = None) -> list[dict[str, Any]]:
 
     :param limit: how many at most; None: all
     """
-    found = [files.read_json(path) for path in reversed(_records(layout))]
-    return found[:limit]
+    found = (files.read_json(path) for path in reversed(_records(layout)))
+    kept = [entry for entry in found if entry is not None]  # one may be dropped while we read
+    return kept[:limit]
 
 
 def record(layout: Layout, deployment: str) -> dict[str, Any]:

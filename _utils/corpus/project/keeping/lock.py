@@ -7,7 +7,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,8 +33,12 @@ def held(layout: Layout, what: str, who: str, wait: float = 0) -> Iterator[None]
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
+                other = holder(layout)
+                if other is None:  # somebody only looked who holds it
+                    time.sleep(0.001)
+                    continue
                 if time.monotonic() >= deadline:
-                    raise Locked(_refusal(layout, what)) from None
+                    raise Locked(_refusal(layout, what, other)) from None
                 time.sleep(0.05)
         stream.truncate(0)
         json.dump({"what": what, "who": who, "pid": os.getpid(), "since": now()}, stream)
@@ -63,8 +67,7 @@ def holder(layout: Layout) -> dict[str, Any] | None:
         return None
 
 
-def _refusal(layout: Layout, what: str) -> str:
-    other = holder(layout) or {}
+def _refusal(layout: Layout, what: str, other: Mapping[str, Any]) -> str:
     return (
         f"Cannot {what} {layout.name!r} now: {other.get('who', 'somebody')} holds it since "
         f"{other.get('since', 'a moment ago')} to {other.get('what', 'deploy')} it (process {other.get('pid', 'unknown')}). "

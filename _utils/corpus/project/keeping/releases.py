@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import lzma
+import re
 import shutil
 import tarfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +21,7 @@ from corpus.project.keeping import trees
 from corpus.project.layout import Layout
 
 MANIFEST = "manifest.json"
+_SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
 _SECONDS = 30  # connect and read timeout of one request
 
 
@@ -50,16 +54,17 @@ class Artifact:
         if isinstance(url, str) and digest is None:
             url, fragment = urldefrag(url)
             digest = fragment.removeprefix("sha256=") or None
-        if not isinstance(url, str) or urlsplit(url).scheme not in ("file", "http", "https", "ssh"):
+        if not isinstance(url, str) or _scheme(url) not in ("file", "http", "https", "ssh"):
             raise ReleaseRefused(
                 f"release_artifacts_urls: {identifiers.shown(entry)} is no file, http, https or ssh url."
             )
-        if digest is not None and not (isinstance(digest, str) and len(digest) == 64):
-            raise ReleaseRefused(f"release_artifacts_urls: the sha256 of {url} must be 64 hexadecimal digits.")
+        shown = _without_password(url)
+        if digest is not None and not (isinstance(digest, str) and _SHA256.fullmatch(digest)):
+            raise ReleaseRefused(f"release_artifacts_urls: the sha256 of {shown} must be 64 hexadecimal digits.")
         artifact = cls(url, digest.lower() if digest else None)
         if not artifact.file_name.endswith((".tar.zst", ".tar.gz", ".tgz", ".tar.xz", ".tar")):
             raise ReleaseRefused(
-                f"release_artifacts_urls: {url} is no .tar.zst, .tar.gz, .tgz, .tar.xz or .tar archive."
+                f"release_artifacts_urls: {shown} is no .tar.zst, .tar.gz, .tgz, .tar.xz or .tar archive."
             )
         return artifact
 
@@ -148,16 +153,18 @@ def fetch(entries: Sequence[object], folder: Path, user: str | None = None) -> l
     :raises ReleaseRefused: a sum is wrong or unknown
     :raises CorpusError: something cannot be fetched
     """
-    fetched = []
+    fetched: list[Path] = []
     for artifact in [Artifact.parsed(entry) for entry in entries]:
         target = folder / artifact.file_name
+        if target in fetched:
+            raise ReleaseRefused(f"release_artifacts_urls: two artifacts are called {artifact.file_name}.")
         _fetch(artifact.url, target, user)
         expected = artifact.sha256 or _sum_in_manifest(artifact, folder, user)
         actual = trees.sha256(target)
         if actual != expected:
             target.unlink()
             raise ReleaseRefused(
-                f"{artifact.url} is not what was released: its sha256 is {actual}, the manifest says {expected}."
+                f"{_without_password(artifact.url)} is not what was released: its sha256 is {actual}, the manifest says {expected}."
             )
         fetched.append(target)
     return fetched
@@ -174,7 +181,8 @@ def _sum_in_manifest(artifact: Artifact, folder: Path, user: str | None) -> str:
         return str(manifest["artifacts"][artifact.file_name]["sha256"])
     except (CorpusError, ValueError, KeyError, TypeError) as err:
         raise ReleaseRefused(
-            f"{artifact.url} cannot be verified: {url} does not tell its sha256 ({err}). "
+            f"{_without_password(artifact.url)} cannot be verified: {_without_password(url)} "
+            f"does not tell its sha256 ({err}). "
             "Keep the manifest beside the archive, or add #sha256=… to the url."
         ) from err
 
@@ -185,7 +193,7 @@ def _fetch(url: str, target: Path, user: str | None) -> None:
         try:
             shutil.copyfile(unquote(parts.path), target)
         except OSError as err:
-            raise CorpusError(f"{url} cannot be read: {err.strerror}.") from err
+            raise CorpusError(f"{url} cannot be read: {err.strerror or err}.") from err
     elif parts.scheme == "ssh":
         if not parts.hostname or parts.hostname.startswith("-") or (parts.username or "").startswith("-"):
             raise ReleaseRefused(f"{identifiers.shown(url)} names no host.")
@@ -201,24 +209,42 @@ def _fetch(url: str, target: Path, user: str | None) -> None:
 
 def _download(url: str, target: Path) -> None:
     import requests
+    import urllib3
 
+    # As it lies there: a server that compresses on the way would change the sum.
+    headers = {"Accept-Encoding": "identity"}
     try:
-        with requests.get(url, stream=True, timeout=_SECONDS) as answer:
+        with requests.get(url, stream=True, timeout=_SECONDS, headers=headers) as answer:
             answer.raise_for_status()
             with target.open("wb") as stream:
                 shutil.copyfileobj(answer.raw, stream, 1 << 20)
             expected = answer.headers.get("Content-Length")
             if expected and "Content-Encoding" not in answer.headers and target.stat().st_size != int(expected):
-                raise CorpusError(f"{url} was cut short: {target.stat().st_size} of {expected} bytes came.")
+                raise CorpusError(
+                    f"{_without_password(url)} was cut short: {target.stat().st_size} of {expected} bytes came."
+                )
     except requests.RequestException as err:
         status = getattr(getattr(err, "response", None), "status_code", None)
         reason = f"the server answered {status}" if status else type(err).__name__
         raise CorpusError(f"{_without_password(url)} cannot be fetched: {reason}.") from err
+    except urllib3.exceptions.HTTPError as err:
+        raise CorpusError(f"{_without_password(url)} was cut short: {type(err).__name__}.") from err
+    except OSError as err:
+        raise CorpusError(f"{_without_password(url)} cannot be stored: {err.strerror or err}.") from err
 
 
 def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    return url.replace(f":{parts.password}@", ":***@") if parts.password else url
+    password = urlsplit(url).password
+    return url.replace(f":{password}@", ":***@") if password else url
+
+
+def _scheme(url: str) -> str | None:
+    """Return the scheme of a url, or None when it is malformed."""
+    try:
+        parts, port = urlsplit(url), urlsplit(url).port
+    except ValueError:
+        return None
+    return None if port == 0 else parts.scheme
 
 
 def unpack(archive: Path, folder: Path) -> None:
@@ -236,7 +262,7 @@ def unpack(archive: Path, folder: Path) -> None:
                 pass
     except tarfile.FilterError as err:
         raise ReleaseRefused(f"{archive.name} is refused: {err}.") from err
-    except (tarfile.TarError, EOFError, OSError) as err:
+    except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError, zlib.error, lzma.LZMAError) as err:
         if isinstance(err, OSError) and err.errno is not None:
             raise CorpusError(f"{archive.name} cannot be unpacked: {err.strerror}.") from err
         raise ReleaseRefused(f"{archive.name} is damaged or cut short: {err}.") from err
@@ -254,7 +280,7 @@ def _decompressed(archive: Path) -> Iterator[Any]:
         if archive.name.endswith(".zst"):
             zstandard = _zstandard()
             try:
-                with zstandard.ZstdDecompressor().stream_reader(raw) as stream:
+                with zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True) as stream:
                     yield stream
             except zstandard.ZstdError as err:
                 raise ReleaseRefused(f"{archive.name} is damaged or cut short: {err}.") from err
@@ -264,8 +290,6 @@ def _decompressed(archive: Path) -> Iterator[Any]:
             with gzip.open(raw) as stream:
                 yield stream
         elif archive.name.endswith(".xz"):
-            import lzma
-
             with lzma.open(raw) as stream:
                 yield stream
         else:
@@ -329,6 +353,9 @@ def rotate(layout: Layout, cfg: Mapping[str, Any]) -> None:
     """
     trees.sweep(layout.deployed)
     trees.sweep(layout.failed)
+    for tree in layout.archives.glob("[0-9]*/project"):  # we died between moving a tree here and saying so
+        if not (tree.parent / MANIFEST).exists():
+            files.write_json(tree.parent / MANIFEST, {"release": tree.parent.name, "from": "tree"})
     running = layout.running()
     # The order in which they ran, newest first: a rollback makes an old release the newest again.
     others = sorted(

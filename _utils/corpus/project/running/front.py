@@ -6,6 +6,7 @@ requests under way are finished by the workers that took them.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import pwd
 import re
@@ -21,7 +22,6 @@ from corpus.project.running.supervision import Program, Supervisor, poll
 
 _GROUP = "front"
 _HOST = re.compile(r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*")
-_ADDRESS = re.compile(r"\*|[0-9.]{7,15}|\[[0-9A-Fa-f:.]+\]")
 #: answers the id of the release that the front serves, to this machine only
 _WHICH = "/.corpus/release"
 
@@ -39,6 +39,8 @@ http {{
     sendfile on;
     server_tokens off;
     client_max_body_size 64m;
+    server_names_hash_max_size 4096;
+    server_names_hash_bucket_size 512;
     client_body_temp_path {folder}/temporary/body;
     proxy_temp_path {folder}/temporary/proxy;
     fastcgi_temp_path {folder}/temporary/fastcgi;
@@ -90,11 +92,11 @@ def document_root(cfg: Mapping[str, Any], tree: Path) -> Path | None:
     given = cfg["document_root"]
     if given is None:
         return None
+    if any(sign in given for sign in '"\\${};') or not given.isprintable():
+        raise ConfigurationError(f"document_root: {given!r} has a character that a web server cannot name.")
     folder = (tree / str(given)).resolve()
     if given.startswith("/") or not folder.is_relative_to(tree.resolve()):
         raise ConfigurationError(f"document_root: {given!r} leads out of the project's tree.")
-    if any(sign in given for sign in '"\\${};\n\r'):
-        raise ConfigurationError(f"document_root: {given!r} has a character that a web server cannot name.")
     return folder
 
 
@@ -107,13 +109,22 @@ def check_names(cfg: Mapping[str, Any]) -> list[str]:
     for name in names:
         if not isinstance(name, str) or len(name) > 253 or not _HOST.fullmatch(name):
             raise ConfigurationError(f"domain: {str(name)[:80]!r} is no host name.")
-    if not _ADDRESS.fullmatch(str(cfg["http_address"])):
+    if not _is_address(str(cfg["http_address"])):
         raise ConfigurationError(
             f"http_address: {cfg['http_address']!r} is no address: use *, an IPv4 address or [IPv6]."
         )
     if not 0 < cfg["http_port"] < 65536:
         raise ConfigurationError(f"http_port: {cfg['http_port']} is no port.")
     return names
+
+
+def _is_address(text: str) -> bool:
+    if text == "*":
+        return True
+    try:
+        return (ipaddress.ip_address(text.strip("[]")).version == 6) == (text[:1] + text[-1:] == "[]")
+    except ValueError:
+        return False
 
 
 class Front:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http.client
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,8 +43,10 @@ class Check:
             raise ConfigurationError(
                 f"healthcheck: there is no key {unknown[0]!r}: use path, status, timeout, interval."
             )
-        if not isinstance(path, str) or not path.startswith("/") or any(sign <= " " for sign in path):
-            raise ConfigurationError(f"healthcheck: the path must start with '/', not {path!r}.")
+        if not isinstance(path, str) or not path.startswith("/") or not all("!" <= sign <= "~" for sign in path):
+            raise ConfigurationError(
+                f"healthcheck: the path must start with '/' and be as a url has it (%20 for a space), not {path!r}."
+            )
         status = given.get("status", ())
         status = status if isinstance(status, (list, tuple)) else [status]
         try:
@@ -51,7 +55,7 @@ class Check:
                 status=tuple(int(one) for one in status),
                 timeout=float(given.get("timeout", cls.timeout)),
                 interval=max(float(given.get("interval", cls.interval)), 0.02),
-                host=cfg["domain"] or "localhost",
+                host=(cfg["domain"] or "localhost").replace("*.", "any."),
             )
         except (TypeError, ValueError) as err:
             raise ConfigurationError("healthcheck: status, timeout and interval are numbers.") from err
@@ -67,9 +71,12 @@ def wait(check: Check, address: str, port: int, alive: Callable[[], bool] = lamb
     :raises CorpusError: it did not become well in time; the message has the last answer
     """
     last = "no answer"
+    deadline = time.monotonic() + check.timeout
     for _ in poll(check.timeout, check.interval):
         try:
-            status = ask(address, port, check.path, check.host, timeout=max(check.timeout, 1)).status
+            seconds = max(deadline - time.monotonic(), 0.5)
+            with _asked(address, port, check.path, check.host, seconds) as answer:
+                status = answer.status  # the body may have no end
         except OSError as err:
             last = f"no answer ({err.strerror or type(err).__name__})"
         except http.client.HTTPException as err:
@@ -98,12 +105,18 @@ def ask(address: str, port: int, path: str, host: str, timeout: float = 5) -> An
     :raises OSError: nobody listens, or no answer within ``timeout`` seconds
     :raises http.client.HTTPException: what answers does not speak HTTP
     """
+    with _asked(address, port, path, host, timeout) as answer:
+        return Answer(answer.status, answer.read(65536).decode("utf-8", "replace"))
+
+
+@contextmanager
+def _asked(address: str, port: int, path: str, host: str, timeout: float) -> Iterator[http.client.HTTPResponse]:
     connection = http.client.HTTPConnection(address, port, timeout=timeout)
     try:
         connection.request(
             "GET", path, headers={"Host": host, "User-Agent": "corpus-healthcheck", "Connection": "close"}
         )
-        answer = connection.getresponse()
-        return Answer(answer.status, answer.read(65536).decode("utf-8", "replace"))
+        with connection.getresponse() as answer:
+            yield answer
     finally:
         connection.close()

@@ -62,8 +62,8 @@ def in_words(states: Iterable[StateResult], test: bool) -> str:
     if not test:
         changed = sum(bool(state.changes) for state in states)
         return f"{len(states)} states, {changed} changed" if changed else f"{len(states)} states, nothing changed"
-    would = [state for state in states if state.result is None and state.changes]
-    unknown = [state for state in states if state.unknown]
+    unknown = [state for state in states if state.unknown or _names_its_command(state)]
+    would = [state for state in states if state.result is None and state not in unknown]
     cannot = [state for state in states if state.result is False]
     rows = [f"{len(would)} would change, {len(unknown)} unknown, {len(states) - len(would) - len(unknown)} as they are"]
     if cannot:
@@ -76,6 +76,11 @@ def in_words(states: Iterable[StateResult], test: bool) -> str:
         f"cannot tell:  {state.function} {state.name}: {' '.join(state.comment.split())[:200]}" for state in cannot
     ]
     return "\n".join(rows)
+
+
+def _names_its_command(state: StateResult) -> bool:
+    """Under ``test=True`` cmd.run tells its command as if that were what changes."""
+    return state.result is None and isinstance(state.changes, Mapping) and set(state.changes) == {"cmd"}
 
 
 def failure(states: Iterable[StateResult]) -> str | None:
@@ -127,7 +132,8 @@ class Report:
         told: dict[str, Any] = redactor.tree(
             {
                 "name": self.name,
-                "result": self.result,
+                # A plan's None would be an exit status of 1: Salt takes every result that is not true for a failure.
+                "result": self.result is not False,
                 "changes": changes if self.result is not False else {},
                 "comment": self.comment,
                 "deployment": self.deployment,

@@ -35,13 +35,14 @@ def _report(report: Mapping[str, Any], colors: Mapping[str, Any]) -> str:
         rows.append(f"  {_colored(f'{mark:<6}', color, colors)} {name:<14} {seconds}  {words[0]}".rstrip())
         rows += [" " * 36 + word for word in words[1:]]
     _, color = _MARKS[report["result"]]
-    rows.append(_colored(report["comment"], color if report["result"] is not None else "CYAN", colors))
+    planned = report["result"] and report.get("kind") == "plan"
+    rows.append(_colored(report["comment"], "CYAN" if planned else color, colors))
     return "\n".join(rows)
 
 
 def _result(report: Mapping[str, Any], colors: Mapping[str, Any]) -> str:
     _, color = _MARKS[report["result"]]
-    rows = [_colored(str(report.get("comment", "")), color if report["result"] is not None else "CYAN", colors)]
+    rows = [_colored(str(report.get("comment", "")), color, colors)]
     for key, change in (report.get("changes") or {}).items():
         if isinstance(change, list):
             rows += [f"  {key}: {one}" for one in change]
