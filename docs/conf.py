@@ -1,0 +1,112 @@
+"""Sphinx. What the code knows already is read from it at build time: stages, keys, installers, docstrings."""
+
+import importlib.util
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(CHECKOUT / "_utils"))
+
+from corpus import __version__ as version  # noqa: E402 - found on the path that was just set
+from corpus.project import configuration, workflow  # noqa: E402
+
+project = "corpus"
+author = "the corpus authors"
+copyright = author  # Sphinx names it so
+release = version
+
+extensions = ["sphinx.ext.autodoc"]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = f"corpus {release}"
+autodoc_default_options = {"members": True, "member-order": "bysource"}
+autodoc_typehints = "none"  # the docstrings say what an argument is
+add_module_names = False
+
+#: Salt has doors of several kinds under one name; here each needs one of its own.
+DOORS = {
+    "mc_project": "_modules/mc_project.py",
+    "mc_project_2": "_modules/mc_project_2.py",
+    "mc_python": "_modules/mc_python.py",
+    "states.mc_project": "_states/mc_project.py",
+    "pillar.mc_project": "_pillar/mc_project.py",
+    "output.mc_project": "_output/mc_project.py",
+}
+
+
+def load_doors() -> None:
+    """Import every door under the name that the reference gives it."""
+    for name, path in DOORS.items():
+        spec = importlib.util.spec_from_file_location(name, CHECKOUT / path)
+        sys.modules[name] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+
+
+class Table(SphinxDirective):
+    """A table whose rows are made from the code."""
+
+    widths = ""
+
+    def rows(self) -> Iterator[list[str]]:
+        """Yield the cells of each row, the heads first."""
+        raise NotImplementedError
+
+    def run(self) -> list[nodes.Node]:
+        """Return the table as Sphinx wants it."""
+        lines = [".. list-table::", "   :header-rows: 1", f"   :widths: {self.widths}", ""]
+        for head, *others in self.rows():
+            lines += [f"   * - {head}", *(f"     - {cell}" for cell in others)]
+        holder = nodes.container()
+        self.state.nested_parse(StringList(lines, source=__file__), 0, holder)
+        return holder.children
+
+
+class Stages(Table):
+    """Which stage runs in which mode."""
+
+    widths = "22 14 14 14 36"
+
+    def rows(self) -> Iterator[list[str]]:
+        yield ["stage", *workflow.MODES, "what it is for"]
+        for stage in workflow.ALL.values():
+            marks = ["yes" if mode in stage.modes else "no" for mode in workflow.MODES]
+            yield [f"``{stage.name}``", *marks, stage.summary]
+
+
+class KeysToSet(Table):
+    """The configuration keys that may be set."""
+
+    widths = "26 14 20 40"
+
+    def rows(self) -> Iterator[list[str]]:
+        yield ["key", "type", "default", "meaning"]
+        for key in configuration.KEYS.values():
+            if not key.fixed:
+                default = "not set" if key.default is None else f"``{key.default!r}``"
+                yield [f"``{key.name}``", key.kind, default, key.doc.replace("*", "\\*")]
+
+
+class ComputedKeys(Table):
+    """The configuration keys that corpus computes."""
+
+    widths = "30 20 50"
+
+    def rows(self) -> Iterator[list[str]]:
+        yield ["key", "type", "meaning"]
+        for key in configuration.KEYS.values():
+            if key.fixed:
+                yield [f"``{key.name}``", key.kind, key.doc.replace("*", "\\*")]
+
+
+def setup(app: Sphinx) -> None:
+    """Make doors and tables known to Sphinx."""
+    load_doors()
+    app.add_directive("stages", Stages)
+    app.add_directive("keys-to-set", KeysToSet)
+    app.add_directive("computed-keys", ComputedKeys)
