@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import salt.utils.args
 from corpus.door import answered, translated
-from corpus.project import deployment, initialization, procedures, projects, receiving, session, upgrades
+from corpus.project import (
+    deployment,
+    initialization,
+    installers,
+    procedures,
+    projects,
+    receiving,
+    session,
+    upgrades,
+)
 from corpus.project import plan as plans
 from corpus.project import rollback as rollbacks
 from corpus.project.keeping import history as histories
@@ -38,6 +47,7 @@ def __virtual__():
 
 
 def _minion() -> Minion:
+    installers.also_look_in([__opts__.get("corpus.installers_root"), *__opts__["file_roots"].get("base", [])])
     return Minion(opts=__opts__, grains=__grains__.value(), pillar=_pillar(), functions=__salt__)
 
 

@@ -257,8 +257,11 @@ class WorkTree:
         return self.git("rev-parse", "HEAD").output.strip()
 
     def push(self, *words: str, refs: str = "HEAD:main") -> Ended:
-        """``git push`` to the project's own repository."""
-        return self.git("push", *options, str(self.remote), *words, refs, check=False)
+        """``git push`` to the project's own repository.
+
+        :param refs: what to push, separated by spaces
+        """
+        return self.git("push", *words, str(self.remote), *refs.split(), check=False)
 
     def branch(self, name: str = "main") -> str:
         """The revision that a branch of the project's repository names; empty when there is none."""

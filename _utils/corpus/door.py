@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from typing import Any
@@ -18,10 +19,13 @@ def translated() -> Iterator[None]:
     """
     from salt.exceptions import CommandExecutionError
 
-    try:
-        yield
-    except CorpusError as err:
-        raise CommandExecutionError(str(err)) from err
+    with warnings.catch_warnings():
+        # What Python thinks of the modules that Salt imports on the way is not for the caller.
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        try:
+            yield
+        except CorpusError as err:
+            raise CommandExecutionError(str(err)) from err
 
 
 def answered(report: Mapping[str, Any], context: MutableMapping[str, Any]) -> dict[str, Any]:

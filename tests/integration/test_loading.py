@@ -84,12 +84,17 @@ class Minion:
 
     def __init__(self, venv: Venv, root: Path, **settings: Any) -> None:
         venv.borrow(lambda _: True)
+        self._program = venv.root / "bin/salt-call"
+        self._program.write_text(f"#!{venv.python}\n{SALT_CALL}\n")
+        self._program.chmod(0o755)
         (root / "etc").mkdir(parents=True)
         configuration = {
             "id": "loading",
             "root_dir": str(root),
             "file_client": "local",
             "corpus.projects_root": str(root / "projects"),
+            "corpus.states_root": str(root / "salt"),
+            "corpus.pillar_root": str(root / "pillar"),
             **settings,
         }
         (root / "etc/minion").write_text(yaml.safe_dump(configuration))
@@ -98,12 +103,15 @@ class Minion:
     def call(self, *words: str) -> Any:
         """Return what a function returned."""
         argv = ["-c", self._etc, "--local", "--out", "json", *words]
-        return json.loads(self._venv.run(self._venv.python, "-c", SALT_CALL, *argv))["local"]
+        return json.loads(self._venv.run(self._program, *argv))["local"]
 
 
 def loads(minion: Minion) -> None:
-    """The doors answer, the dispatcher documents whatever it passes on, and states have theirs."""
+    """The doors answer, find the installers, document whatever they pass on, and states have theirs."""
     assert minion.call("mc_project.list_projects") == {}
+    settings = ["user=root"] if os.geteuid() == 0 else []
+    assert minion.call("mc_project.init_project", "shop", "installer=static", *settings)["result"] is True
+    assert list(minion.call("mc_project.list_projects")) == ["shop"]
     assert minion.call("sys.list_state_functions", "mc_project")
     docs = minion.call("sys.doc", "mc_project", "mc_project_2")
     functions = [name.removeprefix("mc_project_2.") for name in docs if name.startswith("mc_project_2.")]

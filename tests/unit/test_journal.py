@@ -32,7 +32,7 @@ def test_a_journal_that_is_closed_is_gone(layout: Layout) -> None:
     journal.close()
 
 
-@pytest.mark.parametrize("torn", [b'{"step": "comm', b"{", b'"', b"\0\0\0\0", b'{"step": "commit"\n', b"\xc3"])
+@pytest.mark.parametrize("torn", [b'{"step": "comm', b"{", b'"', b"\0\0\0\0", b'{"step": "commit"\n'])
 def test_a_torn_last_line_was_not_written(layout: Layout, torn: bytes) -> None:
     journal = Journal.begin(layout, new="x")
     journal.record("start")
@@ -47,24 +47,11 @@ def test_a_torn_last_line_was_not_written(layout: Layout, torn: bytes) -> None:
 def test_cut_anywhere_whole_lines_remain(layout: Layout, cut: int) -> None:
     journal = Journal.begin(layout, new="x")
     journal.record("start", release="x")
-    whole = layout.journal.read_bytes()
-    layout.journal.write_bytes(whole[:-cut])
+    left = layout.journal.read_bytes()[:-cut]
+    layout.journal.write_bytes(left)
     found = Journal.left_behind(layout)
     assert found is not None
-    assert found.entries == (journal.entries if cut == 1 else journal.entries[: -1 if cut < 38 else -2])
-
-
-def test_what_is_recorded_after_a_torn_line_is_found(layout: Layout) -> None:
-    """A repair goes on with the journal that it found."""
-    Journal.begin(layout, new="x")
-    with layout.journal.open("ab") as stream:
-        stream.write(b'{"step": "ser')
-    found = Journal.left_behind(layout)
-    assert found is not None
-    found.record("undone")
-    again = Journal.left_behind(layout)
-    assert again is not None
-    assert [entry["step"] for entry in again.entries] == ["begin", "undone"]
+    assert found.entries == journal.entries[: left.count(b"}")]
 
 
 def test_a_journal_that_died_in_its_first_line_is_empty(layout: Layout) -> None:

@@ -77,7 +77,8 @@ def test_the_second_is_told_who_since_when_and_what(layout: Layout) -> None:
 
 def test_the_second_waits(layout: Layout) -> None:
     with another(layout) as process:
-        threading.Timer(0.3, process.communicate, ["\n"]).start()
+        assert process.stdin is not None
+        threading.Timer(0.3, process.stdin.close).start()
         with lock.held(layout, "deploy", "bob", wait=30):
             holder = lock.holder(layout)
     assert holder is not None

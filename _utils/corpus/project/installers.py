@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,9 @@ def official_root() -> Path:
 _configured_roots: list[str] = []
 
 
-def also_look_in(roots: list[str]) -> None:
+def also_look_in(roots: Iterable[str | None]) -> None:
     """Look for the pack's ``projects`` folder in these folders too (Salt's file roots, when the pack is synced)."""
-    _configured_roots[:] = roots
+    _configured_roots[:] = [root for root in roots if root]
 
 
 def official(api_version: int) -> list[str]:

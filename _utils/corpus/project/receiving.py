@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -23,8 +22,6 @@ def receive(minion: Minion, name: str, repository: str, lines: Iterable[str]) ->
     :returns: ``{name, result, comment, …}``; ``result`` False: git must refuse the push. What went wrong was said to
         the pusher already
     """
-    # What Python thinks of Salt's imports is not for the person who pushed.
-    warnings.filterwarnings("ignore", category=DeprecationWarning)
     try:
         push.environment_cleared()
         return _receive(minion, name, repository, lines)
