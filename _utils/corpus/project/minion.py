@@ -58,8 +58,11 @@ class Minion:
         """
         if not path.exists():
             return {}
-        try:
-            value = self.functions["slsutil.renderer"](path=str(path), default_renderer="jinja|yaml", **context)
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if not text.strip():
+            return {}
+        try:  # as a string: for a path Salt would set up a whole file client
+            value = self.functions["slsutil.renderer"](string=text, default_renderer="jinja|yaml", **context)
         except Exception as err:
             raise ConfigurationError(f"{path.name} does not render: {first_line(err)}") from err
         if not value:

@@ -140,7 +140,8 @@ def check_out(
     """
     follows = (f"--config=branch.{branch}.remote=local", f"--config=branch.{branch}.merge=refs/heads/{branch}")
     git(tree, "clone", "--quiet", "--shared", "--no-checkout", "--origin=local", *follows, bare, ".", user=user)
-    set_remotes(tree, bare, url, user)
+    if url:  # remote `local` is there already: asking git for it takes time
+        git(tree, "remote", "add", "origin", url, user=user)
     if commit is None:
         git(tree, "symbolic-ref", "HEAD", f"refs/heads/{branch}", user=user)
         return

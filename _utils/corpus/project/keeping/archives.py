@@ -26,7 +26,10 @@ def make(layout: Layout, release: str, cfg: Mapping[str, Any]) -> tuple[Path, st
     half = layout.archives / f".making-{release}"
     half.mkdir(mode=0o711, exist_ok=True)
     try:
-        how = trees.copy(layout.project, half / "project", previous and previous / "project")
+        if previous:
+            how = trees.copy_sharing(layout.project, half / "project", previous / "project")
+        else:
+            how = trees.copy(layout.project, half / "project")
         if cfg["archive_data"]:
             trees.copy(Path(cfg["data_root"]), half / "data", previous and previous / "data")
         files.write_json(

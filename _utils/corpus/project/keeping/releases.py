@@ -132,7 +132,7 @@ def describe(layout: Layout, release: str, cfg: Mapping[str, Any], facts: Mappin
 @contextmanager
 def _compressed(path: Path) -> Iterator[IO[bytes]]:
     zstandard = _zstandard()
-    with path.open("wb") as raw, zstandard.ZstdCompressor(level=10, threads=0).stream_writer(raw) as stream:
+    with path.open("wb") as raw, zstandard.ZstdCompressor(level=8, threads=0).stream_writer(raw) as stream:
         yield stream
 
 
