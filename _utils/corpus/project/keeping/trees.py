@@ -31,7 +31,7 @@ def copy(source: Path, target: Path, like: Path | None = None) -> str:
     :returns: ``reflink``, ``links`` or ``copy``: how it was done
     :raises CorpusError: out of space, or a file cannot be read
     """
-    if not target.exists() and not any(source.iterdir()):  # rsync takes 50 ms even then
+    if not target.exists() and source.is_dir() and not any(source.iterdir()):  # rsync takes 50 ms even then
         processes.run(["cp", "-a", source, target])
         return "copy"
     if not target.exists() and can_reflink(source, target.parent):
