@@ -10,6 +10,8 @@ from corpus.project.layout import Layout
 from corpus.project.running import front
 from corpus.project.running.supervision import Supervisor
 
+RELEASE = "20260101T000000Z-00000001"
+
 
 def cfg(**changes: Any) -> dict[str, Any]:
     return {
@@ -178,7 +180,7 @@ def test_where_a_person_and_we_ourselves_find_it(values: dict[str, Any], address
 def test_nginx_takes_what_the_checks_let_through(
     layout: Layout, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
 ) -> None:
-    """nginx itself reads the configuration; it is not started."""
+    """nginx itself reads the configuration, of two projects at one address; it is not started."""
     tested = []
 
     def test_only(self: front.Front, *arguments: object) -> None:
@@ -189,6 +191,9 @@ def test_nginx_takes_what_the_checks_let_through(
     values = cfg(document_root="public", http_port=18080)
     values.update(changes)
     made = front.Front(layout.roots, Supervisor(layout.roots))
-    assert made.point(layout, values, "20260101T000000Z-00000001", None)
-    assert made.point(layout, values, "20260101T000000Z-00000001", 20000)
-    assert len(tested) == 2
+    assert made.point(
+        Layout(layout.roots, "other"), {**values, "domain": "other.example.org", "domains": []}, RELEASE, 20001
+    )
+    assert made.point(layout, values, RELEASE, None)
+    assert made.point(layout, values, RELEASE, 20000)
+    assert len(tested) == 3

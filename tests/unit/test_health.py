@@ -120,9 +120,9 @@ def test_a_server_that_never_answers_costs_its_timeout_once() -> None:
 
 def test_one_silence_near_the_end_does_not_double_the_time() -> None:
     began = time.monotonic()
-    with server(*[http(500)] * 10, None) as (port, _), pytest.raises(CorpusError):
+    with server(*[http(500)] * 15, None) as (port, _), pytest.raises(CorpusError):
         health.wait(Check(timeout=2, interval=0.1), "127.0.0.1", port)
-    assert time.monotonic() - began < 3.5
+    assert time.monotonic() - began < 3
 
 
 def test_a_body_without_an_end_does_not_matter() -> None:

@@ -141,11 +141,11 @@ def test_stream_hands_over_folder_and_environment(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "script",
     [
-        "sleep 300 & echo $!; wait",
-        "sleep 300 & echo $!",
-        "setsid sleep 300 & echo $!; wait",
-        "sh -c 'sleep 300 & echo $!; wait' & wait",
-        "trap '' TERM; sleep 300 & echo $!; wait",
+        "sleep 30 & echo $!; wait",
+        "sleep 30 & echo $!",
+        "setsid sleep 30 & echo $!; wait",
+        "sh -c 'sleep 30 & echo $!; wait' & wait",
+        "trap '' TERM; sleep 30 & echo $!; wait",
     ],
     ids=["child", "orphan", "own session", "grandchild", "deaf"],
 )

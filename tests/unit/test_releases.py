@@ -18,7 +18,7 @@ import pytest
 import zstandard
 from corpus import files
 from corpus.errors import CorpusError, ReleaseRefused
-from corpus.project.keeping import releases
+from corpus.project.keeping import artifacts, releases
 from corpus.project.layout import Layout, Roots
 
 IDS = [f"2026010{day}T000000Z-0000000{day}" for day in range(1, 8)]
@@ -38,7 +38,7 @@ def bundled(tmp_path: Path, name: str, fill: Callable[[Path], None], when: int =
     layout.deploy.mkdir(parents=True)
     layout.release(IDS[0]).mkdir(parents=True)
     fill(layout.deploy)
-    manifest = releases.bundle(layout, IDS[0], CFG, {"revision": "abc", "who": "ada"}, when)
+    manifest = artifacts.bundle(layout, IDS[0], CFG, {"revision": "abc", "who": "ada"}, when)
     assert files.read_json(layout.manifest(IDS[0])) == manifest
     assert {path.name for path in layout.release(IDS[0]).iterdir()} == {"manifest.json", *manifest["artifacts"]}
     return (layout.release(IDS[0]) / f"demo-{IDS[0]}.tar.zst").read_bytes(), manifest
@@ -124,8 +124,8 @@ def test_what_is_bundled_comes_out_again(tmp_path: Path) -> None:
     (tmp_path / "x.tar.zst").write_bytes(archive)
     folder = tmp_path / "out"
     folder.mkdir()
-    releases.unpack(tmp_path / "x.tar.zst", folder)
-    releases.verify(folder, manifest)
+    artifacts.unpack(tmp_path / "x.tar.zst", folder)
+    artifacts.verify(folder, manifest)
     assert (folder / "link").readlink() == Path("deep/er/app.py")
     assert os.access(folder / "deep/er/app.py", os.X_OK)
     assert (folder / "b").stat().st_mtime == 1_700_000_000
@@ -143,14 +143,14 @@ def test_pipes_and_sockets_do_not_travel(tmp_path: Path) -> None:
 def test_verify_names_the_first_that_differs(tmp_path: Path, change: str) -> None:
     fill(tmp_path)
     manifest = {"files": {name: sha256(content) for name, content in CONTENT.items()}}
-    releases.verify(tmp_path, manifest)
-    releases.verify(tmp_path, {})
+    artifacts.verify(tmp_path, manifest)
+    artifacts.verify(tmp_path, {})
     victim = tmp_path / "deep/er/app.py"
     victim.unlink()
     if change != "gone":
         victim.write_text("altered") if change == "altered" else victim.mkdir()
     with pytest.raises(ReleaseRefused, match=r"^deep/er/app\.py is not what the release's manifest says\.$"):
-        releases.verify(tmp_path, manifest)
+        artifacts.verify(tmp_path, manifest)
 
 
 # fetch
@@ -234,7 +234,7 @@ def base(request: pytest.FixtureRequest, shop: Path) -> str:
 def test_artifacts_are_fetched_and_verified_against_the_manifest_beside_them(
     base: str, shop: Path, target: Path
 ) -> None:
-    fetched = releases.fetch([f"{base}/two.tar.zst", f"{base}/one.tar.gz", f"{base}/a%20b.tar.gz"], target)
+    fetched = artifacts.fetch([f"{base}/two.tar.zst", f"{base}/one.tar.gz", f"{base}/a%20b.tar.gz"], target)
     assert fetched == [target / "two.tar.zst", target / "one.tar.gz", target / "a b.tar.gz"]
     assert all(path.read_bytes() == (shop / path.name).read_bytes() for path in fetched)
 
@@ -247,7 +247,7 @@ def test_a_sum_may_stand_in_the_configuration(base: str, target: Path, form: str
         entry = {"url": url, "sha256": digest}
     elif form == "capitals":
         entry = {"url": url, "sha256": digest.upper()}
-    assert releases.fetch([entry], target) == [target / "unlisted.tar"]
+    assert artifacts.fetch([entry], target) == [target / "unlisted.tar"]
 
 
 @pytest.mark.parametrize("form", ["fragment", "mapping", "manifest"])
@@ -262,7 +262,7 @@ def test_a_wrong_sum_is_refused_and_the_file_gone(base: str, shop: Path, target:
     with pytest.raises(
         ReleaseRefused, match=rf"is not what was released: its sha256 is \w+, the manifest says {wrong}"
     ):
-        releases.fetch([entry], target)
+        artifacts.fetch([entry], target)
     assert not (target / "one.tar.gz").exists()
 
 
@@ -278,7 +278,7 @@ def test_what_cannot_be_verified_is_refused(base: str, shop: Path, target: Path,
     with pytest.raises(
         ReleaseRefused, match=r"cannot be verified: .*manifest\.json does not tell its sha256 .*#sha256="
     ):
-        releases.fetch([f"{base}/one.tar.gz"], target)
+        artifacts.fetch([f"{base}/one.tar.gz"], target)
 
 
 @pytest.mark.parametrize(
@@ -293,39 +293,39 @@ def test_what_cannot_be_verified_is_refused(base: str, shop: Path, target: Path,
 )
 def test_http_that_fails_says_how(http: str, target: Path, path: str, reason: str) -> None:
     with pytest.raises(CorpusError, match=f"{http}/{path} {reason}"):
-        releases.fetch([f"{http}/{path}"], target)
+        artifacts.fetch([f"{http}/{path}"], target)
 
 
 def test_a_redirect_is_followed(http: str, target: Path) -> None:
-    assert releases.fetch([f"{http}/moved/one.tar.gz#sha256={sha256(b'one.tar.gz' * 1000)}"], target)
+    assert artifacts.fetch([f"{http}/moved/one.tar.gz#sha256={sha256(b'one.tar.gz' * 1000)}"], target)
 
 
 def test_a_server_that_packs_on_the_way_does_not_change_the_sum(http: str, target: Path) -> None:
-    assert releases.fetch([f"{http}/packed/unlisted.tar#sha256={sha256(b'unlisted')}"], target)
+    assert artifacts.fetch([f"{http}/packed/unlisted.tar#sha256={sha256(b'unlisted')}"], target)
 
 
 def test_nobody_listens(target: Path) -> None:
     with pytest.raises(CorpusError, match="cannot be fetched: ConnectionError"):
-        releases.fetch(["http://127.0.0.1:9/one.tar.gz"], target)
+        artifacts.fetch(["http://127.0.0.1:9/one.tar.gz"], target)
 
 
 @pytest.mark.parametrize("path", ["no.tar", "shop/folder.tar"])
 def test_a_file_that_is_none(tmp_path: Path, shop: Path, target: Path, path: str) -> None:
     (shop / "folder.tar").mkdir()
     with pytest.raises(CorpusError, match=f"file://{tmp_path}/{path} cannot be read: "):
-        releases.fetch([f"file://{tmp_path}/{path}"], target)
+        artifacts.fetch([f"file://{tmp_path}/{path}"], target)
 
 
 def test_nothing_is_written_outside_of_the_folder(shop: Path, target: Path) -> None:
-    fetched = releases.fetch([f"{shop.as_uri()}/x/..%2Fone.tar.gz".replace("x/..%2F", "")], target)
+    fetched = artifacts.fetch([f"{shop.as_uri()}/x/..%2Fone.tar.gz".replace("x/..%2F", "")], target)
     assert fetched == [target / "one.tar.gz"]
-    assert releases.Artifact.parsed("http://h/..%2F..%2Fetc%2Fx.tar").file_name == "x.tar"
+    assert artifacts.Artifact.parsed("http://h/..%2F..%2Fetc%2Fx.tar").file_name == "x.tar"
 
 
 def test_two_artifacts_of_one_name_are_refused(shop: Path, target: Path) -> None:
     url = f"{shop.as_uri()}/one.tar.gz"
     with pytest.raises(ReleaseRefused, match=r"two artifacts are called one\.tar\.gz"):
-        releases.fetch([url, url], target)
+        artifacts.fetch([url, url], target)
 
 
 def test_passwords_of_urls_stay_out_of_messages(http: str, target: Path) -> None:
@@ -340,7 +340,7 @@ def test_passwords_of_urls_stay_out_of_messages(http: str, target: Path) -> None
         {"url": f"{secret}/x.zip"},
     ):
         with pytest.raises(CorpusError) as refused:
-            releases.fetch([entry], target)
+            artifacts.fetch([entry], target)
         assert "s3cr3t" not in str(refused.value)
 
 
@@ -374,13 +374,13 @@ def test_passwords_of_urls_stay_out_of_messages(http: str, target: Path) -> None
 )
 def test_entries_that_are_none(entry: object, target: Path) -> None:
     with pytest.raises(ReleaseRefused, match=r"^release_artifacts_urls: "):
-        releases.fetch([entry], target)
+        artifacts.fetch([entry], target)
 
 
 @pytest.mark.parametrize("url", ["ssh://-oProxyCommand=id/x.tar", "ssh://-oX@h/x.tar", "ssh:///x.tar"])
 def test_ssh_takes_no_options_for_hosts(url: str, target: Path) -> None:
     with pytest.raises(ReleaseRefused, match="names no host"):
-        releases.fetch([f"{url}#sha256={'0' * 64}"], target)
+        artifacts.fetch([f"{url}#sha256={'0' * 64}"], target)
 
 
 # unpack
@@ -417,7 +417,7 @@ GOOD = packed(member("app/index.html", b"hello"), member("big", os.urandom(300_0
 @pytest.mark.parametrize("name", WAYS)
 def test_every_kind_of_archive_is_unpacked(tmp_path: Path, target: Path, name: str) -> None:
     (tmp_path / name).write_bytes(WAYS[name](GOOD))
-    releases.unpack(tmp_path / name, target)
+    artifacts.unpack(tmp_path / name, target)
     assert (target / "app/index.html").read_bytes() == b"hello"
     assert (target / "big").stat().st_size == 300_000
 
@@ -426,7 +426,7 @@ def test_every_kind_of_archive_is_unpacked(tmp_path: Path, target: Path, name: s
 def test_archives_of_several_frames(tmp_path: Path, target: Path, name: str) -> None:
     middle = len(GOOD) // 2
     (tmp_path / name).write_bytes(WAYS[name](GOOD[:middle]) + WAYS[name](GOOD[middle:]))
-    releases.unpack(tmp_path / name, target)
+    artifacts.unpack(tmp_path / name, target)
     assert (target / "big").stat().st_size == 300_000
 
 
@@ -466,7 +466,7 @@ def test_nothing_gets_out_of_the_folder(tmp_path: Path, target: Path, kind: str,
     (tmp_path / "outside").write_text("outside")
     (tmp_path / name).write_bytes(WAYS[name](packed(member("first", b"1"), *EVIL[kind])))
     with pytest.raises(ReleaseRefused, match=rf"^{name} is refused: "):
-        releases.unpack(tmp_path / name, target)
+        artifacts.unpack(tmp_path / name, target)
     assert {path.name for path in tmp_path.iterdir()} == {name, "target", "outside"}
     assert (tmp_path / "outside").read_text() == "outside"
     assert not Path("/evil").exists()
@@ -482,13 +482,13 @@ def test_links_that_stay_inside_are_unpacked(tmp_path: Path, target: Path) -> No
             member("hard", type=HARD, linkname="v1/app"),
         )
     )
-    releases.unpack(tmp_path / "x.tar", target)
+    artifacts.unpack(tmp_path / "x.tar", target)
     assert (target / "v1/up").read_bytes() == (target / "hard").read_bytes() == b"x"
 
 
 def test_nobody_becomes_somebody_else(tmp_path: Path, target: Path) -> None:
     (tmp_path / "x.tar").write_bytes(packed(member("a", b"x", mode=0o6777, uid=1234, gid=1234, uname="x", gname="x")))
-    releases.unpack(tmp_path / "x.tar", target)
+    artifacts.unpack(tmp_path / "x.tar", target)
     status = (target / "a").stat()
     assert status.st_mode & 0o7022 == 0
     assert (status.st_uid, status.st_gid) == (os.geteuid(), os.getegid())
@@ -499,20 +499,20 @@ def test_nobody_becomes_somebody_else(tmp_path: Path, target: Path) -> None:
 def test_archives_that_were_cut_short_are_refused(tmp_path: Path, target: Path, name: str, cut: int) -> None:
     (tmp_path / name).write_bytes(WAYS[name](GOOD)[:-cut])
     with pytest.raises(ReleaseRefused, match=f"{name} is damaged or cut short"):
-        releases.unpack(tmp_path / name, target)
+        artifacts.unpack(tmp_path / name, target)
 
 
 @pytest.mark.parametrize("left", [0, 100, 511, 513, 1000, 100_000, 300_000])
 def test_a_plain_tar_that_ends_in_a_member_is_refused(tmp_path: Path, target: Path, left: int) -> None:
     (tmp_path / "x.tar").write_bytes(GOOD[:left])
     with pytest.raises(ReleaseRefused, match=r"x\.tar is damaged or cut short"):
-        releases.unpack(tmp_path / "x.tar", target)
+        artifacts.unpack(tmp_path / "x.tar", target)
 
 
 def refusal(archive: Path, folder: Path) -> str | None:
     """What unpacking says, when it refuses; an error that is not meant for a person goes through."""
     try:
-        releases.unpack(archive, folder)
+        artifacts.unpack(archive, folder)
     except CorpusError as err:
         return str(err)
     return None
@@ -556,7 +556,7 @@ def test_odd_members_are_unpacked_or_refused_in_words(tmp_path: Path, target: Pa
 def test_what_is_no_archive_is_refused(tmp_path: Path, target: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ReleaseRefused, match=f"{name} is damaged or cut short"):
-        releases.unpack(tmp_path / name, target)
+        artifacts.unpack(tmp_path / name, target)
 
 
 # what is kept
@@ -613,14 +613,15 @@ def kept(layout: Layout) -> dict[str, str | None]:
 
 def test_rotation_keeps_what_runs_and_what_ran_last(layout: Layout) -> None:
     for number in range(6):
-        release(layout, number, tree=number in (3, 4), archive=True, retired=number + 1)
+        release(layout, number, tree=number in (3, 4), archive=True, retired=60 if number == 3 else number + 1)
     files.link(layout.current, IDS[0])
     layout.processes(IDS[1]).parent.mkdir()
     layout.processes(IDS[1]).touch()
     releases.rotate(layout, CFG)
-    assert kept(layout) == {"1": "running", "5": "tree", "6": "archive"}
+    assert kept(layout) == {"1": "running", "4": "tree", "5": "archive", "6": "archive"}
     assert not layout.processes(IDS[1]).exists()
-    assert not layout.pillar_tree(IDS[3]).exists()
+    assert layout.pillar_tree(IDS[3]).exists()
+    assert not layout.pillar_tree(IDS[4]).exists()
 
 
 def test_nothing_that_was_deployed_is_dropped_without_an_archive(layout: Layout) -> None:

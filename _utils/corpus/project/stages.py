@@ -9,7 +9,7 @@ from typing import Any
 from corpus.errors import CorpusError
 from corpus.project import configuration, initialization, takeover, upgrades, workflow
 from corpus.project.git import repositories
-from corpus.project.keeping import archives, releases, trees
+from corpus.project.keeping import archives, artifacts, releases, trees
 from corpus.project.keeping.journal import Journal
 from corpus.project.running import supervision
 from corpus.project.session import Request, Session
@@ -59,10 +59,10 @@ def release_sync(session: Session, tree: Path, reconfigure: Callable[[], None], 
     folder = layout.release(session.id) / "artifacts"
     folder.mkdir(parents=True, exist_ok=True)
     takeover.own(folder, session.user, cfg["group"])
-    fetched = releases.fetch(entries, folder, session.user)
+    fetched = artifacts.fetch(entries, folder, session.user)
     trees.wipe(layout.deploy)
     for path in fetched:
-        releases.unpack(path, layout.deploy)
+        artifacts.unpack(path, layout.deploy)
     trees.make_identical(layout.deploy, tree, keep=(".git",))
     takeover.own_all(tree, session.user, cfg["group"])
     tree.chmod(0o755)
@@ -103,7 +103,7 @@ def bundle(session: Session, report: StageReport) -> str:
     if session.report.revision:
         when = repositories.commit_time(layout.project_git, session.report.revision, session.user, session.borrowed)
     layout.release(release).mkdir(mode=0o711, exist_ok=True)
-    manifest = releases.bundle(layout, release, session.cfg, facts(session), when)
+    manifest = artifacts.bundle(layout, release, session.cfg, facts(session), when)
     (name, artifact), *_ = manifest["artifacts"].items()
     return f"{name} ({artifact['size'] / 1e6:.1f} MB, {len(manifest['files'])} files)"
 
