@@ -45,7 +45,9 @@ def door(machine: Machine) -> Iterator[Door]:
     folder = machine.folder / "sshd"
     folder.mkdir(mode=0o700)
     for name in ("host", "ada"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
+        subprocess.run(
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"{name}@laptop", "-f", folder / name], check=True
+        )
     port = free_port()
     Path("/run/sshd").mkdir(exist_ok=True)
     (folder / "config").write_text(
@@ -85,7 +87,7 @@ def test_push_by_key_deploys_and_can_do_nothing_else(machine: Machine, door: Doo
     assert pushed.status == 0, pushed.said
     assert machine.page(port) == (200, "first")
     assert (machine.project(name) / "project/public/index.html").owner() == name
-    assert "127.0.0.1" in machine.ok("mc_project.history", name)[0]["who"]
+    assert machine.ok("mc_project.history", name)[0]["who"] == "ada@laptop from 127.0.0.1"
 
     tree.commit({".salt/configure.sls": "broken:\n  test.fail_without_changes:\n    - comment: not today\n"})
     refused = push()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -277,14 +278,17 @@ class _Steps:
                 user=self.user,
             ),
         )
-        wanted = "".join(f"restrict {_public_key(line)}\n" for line in self.cfg["authorized_keys"])
+        wanted = "".join(_authorized(line) for line in self.cfg["authorized_keys"])
         authorized = ssh / "authorized_keys"
         if wanted or authorized.exists():
-            yield Step(
-                "authorized ssh keys",
-                lambda: _differs(authorized, wanted, 0o600),
-                lambda: self._write(authorized, wanted, 0o600),
-            )
+            commands = self.layout.home / "git-shell-commands"
+            push_as = commands / "push-as"
+            yield self._folder(commands, 0o755, self._mkdir_for_user)
+            yield self._file(push_as, hook.PUSH_AS, 0o755, "command that pushes under a key's name")
+            yield self._file(authorized, wanted, 0o600, "authorized ssh keys")
+
+    def _file(self, path: Path, content: str, mode: int, what: str) -> Step:
+        return Step(what, lambda: _differs(path, content, mode), lambda: self._write(path, content, mode))
 
     def _write(self, path: Path, content: str, mode: int) -> None:
         """Write a file in a folder of the project's user, as that user: no link there leads us anywhere else."""
@@ -489,6 +493,13 @@ def pillar_sample() -> str:
             value = yaml.safe_dump({key.name: key.default}, default_flow_style=True, width=200).strip()[1:-1]
             rows += [f"# {key.doc}", f"# {value}", ""]
     return "\n".join(rows)
+
+
+def _authorized(line: object) -> str:
+    """Return a line of ``authorized_keys``: pushes only, under the name that the key's comment gives."""
+    words = _public_key(line).split(" ", 2)
+    name = re.sub(r"[^A-Za-z0-9@._-]", "_", words[2])[:80] if len(words) > 2 else words[1][-16:].replace("/", "_")
+    return f'restrict,command="push-as {name}" {" ".join(words)}\n'
 
 
 def _public_key(line: object) -> str:

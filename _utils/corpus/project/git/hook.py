@@ -12,7 +12,7 @@ _SCRIPT = """\
 #!/bin/sh
 # Written by corpus: a push to {repository} of {name} is deployed while it waits.
 {{
-    printf 'who %s\\n' "$(id -un)"
+    printf 'who %s\\n' "${{CORPUS_WHO:-$(id -un)}}"
     printf 'from %s\\n' "${{SSH_CONNECTION%% *}}"
     printf 'quarantine %s\\n' "$GIT_QUARANTINE_PATH"
     count=0
@@ -22,6 +22,14 @@ _SCRIPT = """\
     done
     sed 's/^/update /'
 }} | {call}
+"""
+
+
+#: what git-shell runs for a key: tells the hook whose key it was, and nothing else is possible (git-shell(1))
+PUSH_AS = """\
+#!/bin/sh
+# Written by corpus: hands a push over under the name of its key.
+CORPUS_WHO=$1 exec git-shell -c "$SSH_ORIGINAL_COMMAND"
 """
 
 
