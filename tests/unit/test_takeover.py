@@ -88,15 +88,19 @@ def test_an_exchange_keeps_the_old_tree_whole_with_its_release(layout: Layout) -
 def test_a_first_deployment_has_no_old_release_to_keep(layout: Layout) -> None:
     over = prepared(layout, None)
     exchange(over)
-    assert state(layout) == {
-        "project": "new",
-        "pillar": "new",
-        f"releases/deployed/{NEW}/project": "old",
-        f"releases/deployed/{NEW}/pillar": "old",
-    }
+    assert state(layout) == {"project": "new", "pillar": "new"}
     again(over).finish()
     assert state(layout) == {"project": "new", "pillar": "new"}
     assert layout.running() == NEW
+
+
+def test_a_first_deployment_whose_push_git_refused_in_the_end_is_taken_back(layout: Layout) -> None:
+    over = prepared(layout, None)
+    exchange(over)
+    again(over).finish()
+    again(over).undo()
+    assert (named(layout.project), named(layout.pillar)) == ("old", "old")
+    assert layout.running() is None
 
 
 def test_without_a_new_pillar_the_pillar_stays(layout: Layout) -> None:

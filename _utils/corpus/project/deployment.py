@@ -53,6 +53,7 @@ class Deployment:
         self._begin()
         try:
             self._prepare()
+            self._start_worker()
             for stage in workflow.STAGES:
                 self._stage(stage)
                 if stage.name == workflow.SWITCH_AFTER:
@@ -98,6 +99,11 @@ class Deployment:
             "previous": self.report.previous,
             "who": self.request.who,
         }
+
+    def _start_worker(self) -> None:
+        """Start the worker early: Salt loads its states there while the archive is made here."""
+        self.session.start_worker()
+        self.journal.record("worker", **self.session.worker_facts)
 
     def _strategy(self) -> str:
         """Say how the new version takes its place here."""
@@ -178,7 +184,6 @@ class Deployment:
             self.takeover.exchange_tree()
             self.takeover.exchange_pillar()
             words = "exchanged before the build (no private view is possible here), the old tree is kept whole"
-        self.journal.record("worker", **session.worker_facts)
         session.sls("deploy", report)
         return words
 
@@ -203,6 +208,7 @@ class Deployment:
     def _switch(self) -> None:
         """The new version proves itself and takes over: health check, exchange, web front."""
         with self.session.stage(workflow.SWITCH) as report:
+            stages.check_pusher(self.request)
             self.journal.record("stage", stage=workflow.SWITCH)
             words = [self.takeover.prove(self.session.cfg)]
             if not self.in_place:
@@ -219,7 +225,8 @@ class Deployment:
         session, layout = self.session, self.layout
         releases.describe(layout, session.id, session.cfg, stages.facts(session))
         pushed = None if self.in_place else session.report.revision
-        self.journal.record("commit", revision=pushed)
+        stages.check_pusher(self.request)
+        self.journal.record("commit", revision=pushed, awaits=stages.awaited(session, self.request))
         what = (session.report.revision or session.id)[:10]
         try:
             stages.settle(session, self.takeover)

@@ -22,6 +22,7 @@ from corpus.project import configuration, installers, workflow
 from corpus.project.keeping import history, lock, trees
 from corpus.project.layout import LINKS, Layout
 from corpus.project.minion import Minion, merged, project_pillar
+from corpus.project.running import view
 from corpus.project.sls import SlsRunner
 from corpus.project.telling.console import Console
 from corpus.project.telling.report import Report, StageReport, failure, in_words
@@ -61,11 +62,15 @@ class Session:
     :param kind: deploy, plan, rollback, repair, or a stage's name
     :param who: asked for it
     :param test: change nothing, tell what would change
+    :param deployment: id of a deployment that died, whose log is continued; None: a new one
     """
 
-    def __init__(self, minion: Minion, layout: Layout, kind: str, who: str, test: bool = False) -> None:
+    def __init__(
+        self, minion: Minion, layout: Layout, kind: str, who: str, test: bool = False, deployment: str | None = None
+    ) -> None:
         self.minion, self.layout, self.test = minion, layout, test
-        deployment = identifiers.new_release_id()
+        deployment = deployment or identifiers.new_release_id()
+        os.environ[view.SESSION] = deployment
         self.report = Report(layout.name, deployment, kind, who, lock.now(), previous=layout.running())
         log = None if test else history.log_path(layout, deployment)
         self.console = Console(log, minion.talks_to_a_terminal)
@@ -88,7 +93,7 @@ class Session:
 
     @property
     def user(self) -> str | None:
-        return self.cfg["user"] if self.minion.privileged else None
+        return self.cfg.get("user") if self.minion.privileged else None
 
     @property
     def seconds(self) -> float:
@@ -145,14 +150,15 @@ class Session:
     @property
     def worker(self) -> Worker:
         """The child process that runs sls; started when it is first needed."""
-        if self._worker is None:
-            cfg, root = copy.deepcopy(self.cfg), self._scratch / "sls"
-            self._told = copy.deepcopy(self.cfg)
-            self._worker = Worker(
-                lambda: SlsRunner(self.minion, cfg, self.pillar, root, self.test),
-                self.console.line,
-                self.console.note,
-            )
+        return self._worker or self.start_worker()
+
+    def start_worker(self) -> Worker:
+        """Start the child process that runs sls, with ``cfg`` as it is now."""
+        cfg, root = copy.deepcopy(self.cfg), self._scratch / "sls"
+        self._told = copy.deepcopy(self.cfg)
+        self._worker = Worker(
+            lambda: SlsRunner(self.minion, cfg, self.pillar, root, self.test), self.console.line, self.console.note
+        )
         return self._worker
 
     @property
@@ -206,6 +212,9 @@ class Session:
                 f"{err.strerror}: {err.filename}" if err.filename else str(err),
             )
             raise StageFailed(name, report.comment) from err
+        except KeyboardInterrupt as err:
+            report.result, report.comment = False, _interrupted(err)
+            raise
         finally:
             report.seconds = time.monotonic() - began
             if report.result:
@@ -246,6 +255,7 @@ class Session:
     def close(self) -> None:
         """Leave nothing behind but the log."""
         self.dismiss_worker()
+        os.environ.pop(view.SESSION, None)
         self.console.close()
         trees.remove(self._scratch)
 
@@ -262,7 +272,7 @@ class Session:
         if isinstance(err, CorpusError):
             return str(err)
         if isinstance(err, KeyboardInterrupt):
-            return "Interrupted."
+            return _interrupted(err)
         for row in "".join(traceback.format_exception(err)).splitlines():
             self.console.note(row)
         return f"Unexpected {type(err).__name__}: {err} (the deployment's log has the details)."
@@ -309,23 +319,43 @@ def who() -> str:
     return "".join(sign for sign in words if sign.isprintable())[:120]
 
 
-class Terminated(CorpusError):
-    """We were asked to stop (SIGTERM, SIGHUP)."""
+def _interrupted(err: KeyboardInterrupt) -> str:
+    return str(err) or "Interrupted."
+
+
+class Terminated(KeyboardInterrupt):
+    """We were asked to stop. Not an error that a loop of questions (does it answer now?) may take for its own."""
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
 def orderly_end() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into an exception while the block runs, so that it can roll back."""
+    """Turn SIGINT, SIGTERM and SIGHUP into an exception while the block runs, so that it can roll back."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-
-    def stop(number: int, _: FrameType | None) -> None:
-        raise Terminated(f"Stopped by {signal.Signals(number).name}.")
-
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+    previous = {number: signal.signal(number, _stop) for number in _SIGNALS}
     try:
         yield
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _stop(number: int, _: FrameType | None) -> None:
+    undisturbed()  # who asks twice would only leave half a rollback
+    raise Terminated(f"Stopped by {signal.Signals(number).name}.")
+
+
+def undisturbed() -> None:
+    """From here to the end of :func:`orderly_end` ignore what would stop us: we are ending, one way or the other."""
+    if threading.current_thread() is threading.main_thread():
+        for number in _SIGNALS:
+            if signal.getsignal(number) is _stop:
+                signal.signal(number, _ignore)
+
+
+def _ignore(_: int, __: FrameType | None) -> None:
+    """A function, not SIG_IGN, which programs that we start would inherit."""

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
+
+from corpus import processes
 from corpus.errors import CorpusError
 from corpus.project import configuration, initialization, takeover, upgrades, workflow
 from corpus.project.git import repositories
 from corpus.project.keeping import archives, artifacts, releases, trees
 from corpus.project.keeping.journal import Journal
 from corpus.project.running import supervision
-from corpus.project.session import Request, Session
+from corpus.project.session import Request, Session, undisturbed
 from corpus.project.takeover import Takeover
 from corpus.project.telling import notifications
 from corpus.project.telling.report import StageReport
@@ -36,8 +40,12 @@ def prepare_editable(session: Session, request: Request) -> None:
 def archive(session: Session, release: str, report: StageReport) -> str:
     """Keep a copy of what runs, before anything is touched."""
     layout, cfg = session.layout, session.cfg
-    function = session.minion.functions.get(cfg["enlarge_function"]) if cfg["enlarge_function"] else None
-    enlarge = (lambda missing: bool(function(layout.name, missing))) if function else None
+
+    def enlarge(missing: int) -> bool:
+        """Asked for only when space is short: Salt loads all its modules before it says that there is no such function."""
+        function = session.minion.functions.get(cfg["enlarge_function"]) if cfg["enlarge_function"] else None
+        return bool(function and function(layout.name, missing))
+
     archives.rotate(layout, cfg["keep_archives"], spare={release})
     archives.ensure_space(layout, cfg, enlarge)
     folder, how = archives.make(layout, release, cfg)
@@ -91,7 +99,8 @@ def upgrade(session: Session, salt_root: Path, journal: Journal, report: StageRe
 def fill_deploy(session: Session, report: StageReport) -> str:
     """Bring ``deploy/`` in line with the new tree; the stage's sls may add to it."""
     layout = session.layout
-    trees.make_identical(layout.project, layout.deploy)
+    trees.wipe(layout.deploy)
+    processes.run(["cp", "-a", "--reflink=auto", f"{layout.project}/.", layout.deploy])
     trees.remove(layout.deploy / ".git")
     return ""
 
@@ -119,9 +128,39 @@ def facts(session: Session) -> dict[str, Any]:
     }
 
 
+def awaited(session: Session, request: Request) -> dict[str, tuple[str, str]]:
+    """Return what git has yet to accept: ``{repository: (branch, revision)}`` of the push that is under way."""
+    waits = {}
+    if request.project_env and request.revision:
+        waits["project"] = (str(session.cfg["project_branch"]), request.revision)
+    if request.pillar_env and request.pillar_revision:
+        waits["pillar"] = (str(session.cfg["pillar_branch"]), request.pillar_revision)
+    return waits
+
+
+def check_pusher(request: Request) -> None:
+    """Raise when git waits no more for the push that is under way: whoever pushed is gone.
+
+    :raises CorpusError: git has thrown away what it received, and will not move the branch
+    """
+    for quarantine in (*request.project_env.values(), *request.pillar_env.values()):
+        if not (Path(quarantine).is_dir() and _called_by_git()):
+            raise CorpusError("Whoever pushed is gone, and git will not move the branch: nothing may stay deployed.")
+
+
+def _called_by_git() -> bool:
+    """Tell whether git's receiving end is still among the processes that wait for us; killed, it is not."""
+    for ancestor in psutil.Process().parents():
+        with suppress(psutil.Error):
+            if any("receive-pack" in word for word in ancestor.cmdline()[:2]):
+                return True
+    return False
+
+
 def settle(session: Session, over: Takeover) -> None:
     """After the commit: the new release is current, what is too old goes, the configuration is kept."""
     layout, cfg = session.layout, session.cfg
+    undisturbed()
     over.finish()
     if session.report.revision and not session.borrowed and cfg["operation_mode"] != workflow.EDITABLE:
         repositories.set_branch(layout.project_git, cfg["project_branch"], session.report.revision, session.user)
@@ -138,11 +177,10 @@ def roll_back(session: Session, over: Takeover, in_place: bool) -> None:
     :raises CorpusError: something of it did not work; the journal stays, and the next call tries again
     """
     layout, journal = session.layout, over.journal
+    undisturbed()
     journal.free_reserve()
     journal.record("rollback")
     session.dismiss_worker()
-    if journal.last("undone"):
-        return
     if in_place:
         over.undo()
         trees.remove(layout.release(over.new))
@@ -154,10 +192,14 @@ def roll_back(session: Session, over: Takeover, in_place: bool) -> None:
         words.append(f"the failed tree is in {over.fail_away(session.log)}")
         journal.record("undone")
         run_hook(session, over.old, report)
+        if over.problems:
+            raise CorpusError(" ".join(over.problems))
         if over.old:
-            words.append(f"{over.old} runs")
             if not supervision.running(over.supervisor, layout, over.old):
                 raise CorpusError(f"The processes of {over.old} do not run: see {layout.logs}.")
+            words.append(f"{over.old} runs")
+        if session.cfg:
+            releases.rotate(layout, session.cfg)
         report.comment = "; ".join(words)
 
 

@@ -32,6 +32,8 @@ class Takeover:
         self.layout, self.journal, self.old, self.new = layout, journal, old, new
         self.supervisor = supervision.Supervisor(layout.roots)
         self.front = front.Front(layout.roots, self.supervisor)
+        #: what :meth:`undo` could not bring back, in words
+        self.problems: list[str] = []
 
     # forward
 
@@ -54,12 +56,26 @@ class Takeover:
         files.flush_folder(self.layout.folder)
 
     def _shelve(self, aside: Any) -> None:
-        """Move the tree that was taken off to its own release; without one, it was only the start."""
-        if self.old is None or self.old == self.new:
-            return
-        self.layout.release(self.old).mkdir(exist_ok=True)
-        trees.remove(aside(self.old))
-        aside(self.new).rename(aside(self.old))
+        """Move the tree that was taken off to its own release.
+
+        From here on nothing stands where the new release's own tree was: a process of it that is started again must
+        not take the old tree for its own.
+        """
+        shelf = self._shelf(aside)
+        shelf.parent.mkdir(exist_ok=True)
+        trees.remove(shelf)
+        aside(self.new).rename(shelf)
+
+    def _shelf(self, aside: Any) -> Path:
+        """Where the tree that was taken off is kept; before the first deployment it was of no release."""
+        if self.old is not None and self.old != self.new:
+            return Path(aside(self.old))
+        return self._beginning(aside, self.new)
+
+    @staticmethod
+    def _beginning(aside: Any, release: str) -> Path:
+        tree = Path(aside(release))
+        return tree.with_name(f".start-{tree.name}")
 
     def start(self) -> list[str]:
         """Start the new release's processes beside the old one's; return their types."""
@@ -102,20 +118,27 @@ class Takeover:
     # the end, one way or the other
 
     def finish(self) -> None:
-        """The new release is accepted: name it current, let the old processes finish. May be called again."""
+        """The new release is accepted: name it current, let the old processes finish. May be called again.
+
+        What was there before the first deployment stays until the second: git may still refuse the push.
+        """
         if self.old and self.old != self.new:
             (self.layout.release(self.old) / ".retired").touch()
+            for aside in (self.layout.tree, self.layout.pillar_tree):
+                trees.remove(self._beginning(aside, self.old))
         files.link(self.layout.current, self.new)
         files.flush_folder(self.layout.deployed)
-        if self.old is None:
-            trees.remove(self.layout.tree(self.new))
-            trees.remove(self.layout.pillar_tree(self.new))
+        self._awake(self.new)
         supervision.stop_others(self.supervisor, self.layout, self.new)
 
     def undo(self) -> list[str]:
-        """Bring back what ran before: trees, web front, processes. May be called again, by another process.
+        """Bring back what ran before: trees, the current link, processes, web front. May be called again, by another process.
+
+        The trees must come back. Processes or a front that do not are told in ``problems``: a project whose old
+        version does not start (any more) must still accept the next.
 
         :returns: what was done, in words
+        :raises CorpusError: a tree cannot be brought back
         """
         done = []
         for what, place, aside in (
@@ -124,20 +147,24 @@ class Takeover:
         ):
             if self._exchange_back(what, place, aside):
                 done.append(f"{what}/ exchanged back")
-        running = self._old_processes()
-        if running:
-            done.append(running)
-        if self._front_back():
-            done.append("web front sent back")
-        if self.new != self.old:
-            supervision.stop(self.supervisor, self.layout, self.new)
+        self._current_back()
+        self.problems = []
+        for part in (self._old_processes, self._front_back, self._stop_new):
+            try:
+                words = part()
+            except (CorpusError, OSError) as err:
+                self.problems.append(str(err))
+                continue
+            if words:
+                done.append(words)
         return done
 
     def _exchange_back(self, what: str, place: Path, aside: Any) -> bool:
         noted = self.journal.last(f"exchange {what}")
         if noted is None:
             return False
-        for other in [aside(self.new), *([aside(self.old)] if self.old else [])]:
+        shelf = self._shelf(aside)
+        for other in (aside(self.new), shelf):
             if trees.identity(place) != noted["old"] and trees.identity(other) == noted["old"]:
                 trees.exchange(place, other)
         if trees.identity(place) != noted["old"]:
@@ -145,29 +172,59 @@ class Takeover:
                 f"{place} cannot be brought back: the tree that stood there before (inode {noted['old']}) is gone. "
                 f"Its archive is under {self.layout.archives}."
             )
-        if self.old and self.old != self.new and trees.identity(aside(self.old)) == noted["new"]:
-            aside(self.old).rename(aside(self.new))
+        if trees.identity(shelf) == noted["new"]:
+            shelf.rename(aside(self.new))
         files.flush_folder(self.layout.folder)
         return True
 
-    def _old_processes(self) -> str:
-        """Start the old release's processes again when they do not run (they do, unless the machine was restarted)."""
-        if self.old is None or supervision.running(self.supervisor, self.layout, self.old):
-            return ""
-        supervision.start(self.supervisor, self.layout, self.old)
-        return f"processes of {self.old} started again"
+    def _current_back(self) -> None:
+        """Name the old release current again, when the end had begun already."""
+        if self.old == self.new:
+            return
+        if self.old is not None:
+            files.link(self.layout.current, self.old)
+            (self.layout.release(self.old) / ".retired").unlink(missing_ok=True)
+        else:
+            self.layout.current.unlink(missing_ok=True)
+        files.flush_folder(self.layout.deployed)
 
-    def _front_back(self) -> bool:
+    def _old_processes(self) -> str:
+        return self._awake(self.old) if self.old is not None else ""
+
+    def _awake(self, release: str) -> str:
+        """Start a release's processes and the web front when they do not run: a machine that was restarted has none."""
+        asleep = not self.supervisor.alive()
+        started = not supervision.running(self.supervisor, self.layout, release)
+        if started:
+            supervision.start(self.supervisor, self.layout, release)
+        if asleep and self.front.site(self.layout).exists():
+            self.front.tell_nginx()
+        return f"processes of {release} started again" if started else ""
+
+    def _front_back(self) -> str:
         noted = self.journal.last("serve")
         if noted is None:
-            return False
-        site = self.front.site(self.layout)
+            return ""
         if noted["before"] is None:
             self.front.forget(self.layout)
-            return True
-        files.write(site, noted["before"], 0o600)
-        self.front.tell_nginx()
-        return True
+        else:
+            files.write(self.front.site(self.layout), noted["before"], 0o600)
+            self.front.tell_nginx()
+            self._await_front()
+        return "web front sent back"
+
+    def _await_front(self) -> None:
+        """See the front serve the old release before the new one's processes end: a reload takes a moment."""
+        cfg = files.read_json(self.layout.snapshot, {})
+        if "http_port" in cfg:
+            for _ in supervision.poll(5):
+                if self.front.serves(self.layout, cfg) == self.old:
+                    return
+
+    def _stop_new(self) -> str:
+        if self.new != self.old:
+            supervision.stop(self.supervisor, self.layout, self.new)
+        return ""
 
     def fail_away(self, log: Path) -> Path:
         """Put the tree that failed, with its log, where somebody can look at it; return the folder.

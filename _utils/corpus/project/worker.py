@@ -16,6 +16,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -164,8 +165,8 @@ class _Lines:
                 self._say(line.decode("utf-8", "replace").rstrip("\r"))
 
 
-def stop_session(leader: int, born: float | None = None) -> None:
-    """Kill all processes of the session that ``leader`` opened.
+def stop_session(leader: int, born: float | None = None) -> list[psutil.Process]:
+    """Kill all processes of the session that ``leader`` opened, and return them.
 
     :param born: when the leader started, seconds since the epoch; a session of another leader with its number is spared
     """
@@ -182,6 +183,35 @@ def stop_session(leader: int, born: float | None = None) -> None:
                 process.kill()
         except psutil.Error:
             continue
+    return members
+
+
+def stop_leftovers(deployment: str | None, leaders: Mapping[int, float]) -> None:
+    """Kill what a deployment that died left running, and see it gone: it may still write where we are about to repair.
+
+    :param deployment: its id, which every program that it started carries in its environment; None: of what its sls
+        started, spare what left the worker's session: those are the daemons of a deployment that succeeded
+    :param leaders: its workers and when they started, see :func:`stop_session`
+    :raises CorpusError: something cannot be killed
+    """
+    for _ in range(100):
+        found = [process for leader, born in leaders.items() for process in stop_session(leader, born)]
+        for process in psutil.process_iter() if deployment else ():
+            with suppress(psutil.Error, OSError):
+                if process.environ().get(view.SESSION) == deployment and process.pid != os.getpid():
+                    process.kill()
+                    found.append(process)
+        if not any(_lives(process) for process in found):
+            return
+        time.sleep(0.05)
+    raise CorpusError(f"Processes of the deployment {deployment} that died do not end: {[one.pid for one in found]}.")
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
 
 
 def birth(pid: int) -> float:
@@ -206,6 +236,8 @@ def _settle(parent: int, out: int, err: int) -> None:
 
 def _serve(connection: socket.socket, make_runner: Callable[[], SlsRunner]) -> None:
     runner: SlsRunner | None = None
+    with suppress(Exception):  # made while our parent is still busy; what hinders it is told when it is needed
+        runner = make_runner()
     with connection.makefile("rwb") as stream:
         for line in stream:
             question = json.loads(line)

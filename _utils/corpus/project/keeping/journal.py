@@ -27,6 +27,7 @@ class Journal:
     def __init__(self, layout: Layout, entries: list[dict[str, Any]] | None = None) -> None:
         self._layout = layout
         self.entries = entries or []
+        self._found: bytes | None = None
 
     @classmethod
     def begin(cls, layout: Layout, **facts: Any) -> Journal:
@@ -41,23 +42,34 @@ class Journal:
     def left_behind(cls, layout: Layout) -> Journal | None:
         """Return the journal of a deployment that died, or None. A torn last line counts as not written."""
         try:
-            lines = layout.journal.read_text(encoding="utf-8").splitlines()
+            written = layout.journal.read_bytes()
         except FileNotFoundError:
             return None
-        entries = []
-        for line in lines:
+        entries, whole = [], b""
+        for line in written.splitlines(keepends=True):
             try:
-                entries.append(json.loads(line))
+                entry = json.loads(line)
             except ValueError:
                 break
-        return cls(layout, entries)
+            if not isinstance(entry, dict):
+                break
+            entries.append(entry)
+            whole += line
+        journal = cls(layout, entries)
+        journal._found = whole
+        return journal
 
     def record(self, step: str, **facts: Any) -> None:
         """Write down what is about to be done; returns when it is on disk."""
         entry = {"step": step, **facts}
+        line = json.dumps(entry, default=str) + "\n"
         with self._layout.journal.open("a", encoding="utf-8") as stream:
             os.fchmod(stream.fileno(), 0o600)
-            stream.write(json.dumps(entry, default=str) + "\n")
+            if self._found is not None:  # what the dead left torn is cut off: a line of ours starts on its own
+                os.ftruncate(stream.fileno(), len(self._found))
+                line = line if self._found.endswith(b"\n") or not self._found else "\n" + line
+                self._found = None
+            stream.write(line)
             stream.flush()
             os.fdatasync(stream.fileno())
         self.entries.append(entry)
@@ -65,6 +77,11 @@ class Journal:
     def last(self, step: str) -> dict[str, Any] | None:
         """Return the newest entry of that step, or None."""
         return next((entry for entry in reversed(self.entries) if entry["step"] == step), None)
+
+    def stands(self, step: str) -> bool:
+        """Tell whether ``step`` was recorded and no rollback begun after it."""
+        steps = [entry["step"] for entry in self.entries]
+        return step in steps and "rollback" not in steps[steps.index(step) :]
 
     def close(self) -> None:
         """The deployment is over, one way or the other: remove the journal."""

@@ -40,15 +40,33 @@ def held(layout: Layout, what: str, who: str, wait: float = 0) -> Iterator[None]
                 if time.monotonic() >= deadline:
                     raise Locked(_refusal(layout, what, other)) from None
                 time.sleep(0.05)
+        _held.add(stream.fileno())
         stream.truncate(0)
         json.dump({"what": what, "who": who, "pid": os.getpid(), "since": now()}, stream)
         stream.flush()
         try:
             yield
         finally:
+            _held.discard(stream.fileno())
             stream.truncate(0)
             stream.flush()
             fcntl.flock(stream, fcntl.LOCK_UN)
+
+
+_held: set[int] = set()
+
+
+def _let_go() -> None:
+    """In a forked child: the lock is its parent's, and must be free in the moment in which that one dies."""
+    if _held:
+        null = os.open(os.devnull, os.O_RDWR)
+        for handle in _held:
+            os.dup2(null, handle, inheritable=False)
+        os.close(null)
+        _held.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)
 
 
 def holder(layout: Layout) -> dict[str, Any] | None:

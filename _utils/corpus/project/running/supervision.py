@@ -7,7 +7,9 @@ one proves itself.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
+import math
 import os
 import shlex
 import socket
@@ -19,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from corpus import files, processes
 from corpus.errors import CorpusError, MissingTool
 from corpus.project.layout import Layout, Roots
@@ -27,7 +31,8 @@ from corpus.project.running import view
 _PORTS = range(20000, 30000)
 _START_SECONDS = 1
 _SOCKET_LIMIT = 100  # sun_path holds 108 bytes (unix(7))
-_FAILED = ("BACKOFF", "FATAL", "EXITED", "STOPPED", "UNKNOWN")
+_DOWN = ("STOPPED", "EXITED", "FATAL", "UNKNOWN")
+_FAILED = ("BACKOFF", *_DOWN)
 
 _MAIN = """\
 ; Written by corpus: one supervisor for all projects under {projects}.
@@ -157,11 +162,31 @@ class Supervisor:
             _MAIN.format(projects=self._roots.projects, folder=_escaped(self.folder), socket=_escaped(self.socket)),
             0o600,
         )
-        processes.run([*self._program(), "-c", settings], cwd="/", env={"PYTHONWARNINGS": "ignore"})
-        for _ in poll(10):
+        with (self.folder / "starting").open("w") as turn:  # two projects may need it at the same moment
+            fcntl.flock(turn, fcntl.LOCK_EX)
             if self.alive():
-                return True
+                return False
+            self._end_orphans()
+            processes.run(
+                [*self._program(), "-c", settings], cwd="/", env={"PYTHONWARNINGS": "ignore", view.SESSION: None}
+            )
+            for _ in poll(10):
+                if self.alive():
+                    return True
         raise CorpusError(f"supervisord did not come up: see {self.folder}/supervisord.log.")
+
+    def _end_orphans(self) -> None:
+        """End what a supervisord that was killed left running: it holds the ports that its successor's need."""
+        ours = f"unix://{self.socket}"
+        groups = set()
+        for path in self._roots.own.glob("*/*.pid"):  # nginx writes its title over its environment
+            with contextlib.suppress(OSError, ValueError):
+                groups.add(int(path.read_text(encoding="utf-8")))
+        for process in psutil.process_iter(["name"]):
+            with contextlib.suppress(psutil.Error, OSError):
+                front = process.info["name"] == "nginx" and os.getpgid(process.pid) in groups
+                if front or process.environ().get("SUPERVISOR_SERVER_URL") == ours:
+                    process.kill()
 
     @staticmethod
     def _program() -> list[str]:
@@ -221,12 +246,15 @@ class Supervisor:
         self._call("addProcessGroup", group)
 
     def forget(self, group: str, keep_file: bool = False) -> None:
-        """Stop a group and know it no more; nothing when it is not known."""
+        """Stop a group and know it no more; nothing when it is not known. Its file goes last: it names what to stop."""
+        if self.processes(group):
+            self._call("stopProcessGroup", group, False)
+            for _ in poll(math.inf):  # supervisord kills what takes longer than its drain; waiting there costs a second
+                if all(process.state in _DOWN for process in self.processes(group)):
+                    break
+            self._call("removeProcessGroup", group)
         if not keep_file:
             (self.folder / "conf.d" / f"{group}.conf").unlink(missing_ok=True)
-        if self.alive() and any(process["group"] == group for process in self._call("getAllProcessInfo")):
-            self._call("stopProcessGroup", group)
-            self._call("removeProcessGroup", group)
 
     def processes(self, group: str) -> list[Process]:
         """Return the processes of a group; none when it is not known."""

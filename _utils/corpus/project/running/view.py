@@ -15,6 +15,9 @@ import os
 import pwd
 import sys
 
+#: environment variable that names the deployment which started a program; what supervisord starts does not have it
+SESSION = "CORPUS_SESSION"
+
 _CLONE_NEWNS = 0x00020000
 _CLONE_NEWUSER = 0x10000000
 _MS_REC, _MS_BIND, _MS_PRIVATE = 16384, 4096, 1 << 18
@@ -117,7 +120,9 @@ def main(argv: list[str]) -> None:
     os.umask(0o022)
     become(release["user"])
     os.chdir(release["cwd"])
-    os.execvpe(process["argv"][0], process["argv"], {**release["env"], **process["env"]})
+    # By these an orphan is known when supervisord itself was killed.
+    supervised = {name: value for name, value in os.environ.items() if name.startswith("SUPERVISOR_")}
+    os.execvpe(process["argv"][0], process["argv"], {**supervised, **release["env"], **process["env"]})
 
 
 if __name__ == "__main__":
