@@ -7,6 +7,7 @@ Prints what :py:mod:`mc_project` returns: a line for each stage, and more for wh
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import salt.utils.color
@@ -33,4 +34,5 @@ def output(data: dict[str, Any], **_: Any) -> str:
         salt-call --local mc_project.history shop
     """
     colors = salt.utils.color.get_colors(__opts__.get("color"), __opts__.get("color_theme"))
-    return "\n".join(terminal.rendered(value, colors) for value in data.values())
+    watched = sys.stdout.isatty() and sys.stderr.isatty()
+    return "\n".join(terminal.rendered(value, colors, seen=watched) for value in data.values())

@@ -136,6 +136,14 @@ class Redactor:
                 repr(secret)[1:-1],
                 shlex.quote(secret),
             }
+        self._compile()
+
+    def forget(self, texts: Iterable[str]) -> None:
+        """Do not take these texts for secrets."""
+        self._secrets -= set(texts)
+        self._compile()
+
+    def _compile(self) -> None:
         self._secrets.discard("")
         ordered = sorted(self._secrets, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, ordered))) if ordered else None

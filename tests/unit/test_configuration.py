@@ -347,7 +347,7 @@ WRONG: dict[str, list[Any]] = {
     "yes or no": ["yes", "true", 1, 0, [], {}],
     "whole number": ["5", 5.0, True, [5], {}, -1],
     "seconds": ["5", True, [5], -1, -0.5, float("inf"), float("nan")],
-    "list": ["a", 1, {"a": 1}, True],
+    "list": [1, {"a": 1}, True],
     "mapping": ["a", 1, ["a"], True],
 }
 RIGHT: dict[str, list[Any]] = {
@@ -486,3 +486,8 @@ def test_the_snapshot_holds_no_secret(layout: Layout) -> None:
     assert "s3cr3t" not in text
     assert '"abc"' not in text
     assert layout.snapshot.stat().st_mode & 0o777 == 0o600
+
+
+def test_one_text_is_a_list_of_one() -> None:
+    key = "ssh-ed25519 AAAA ada@laptop"
+    assert configuration.checked_settings({"authorized_keys": key})["authorized_keys"] == [key]

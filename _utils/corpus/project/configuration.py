@@ -325,14 +325,17 @@ def _checked(values: object, where: str) -> dict[str, Any]:
         return {}
     if not isinstance(values, Mapping):
         raise ConfigurationError(f"{where} must be a mapping of configuration keys, not {identifiers.shown(values)}.")
+    checked = {}
     for name, value in values.items():
         key = KEYS.get(name) if isinstance(name, str) else None
         if key is None:
             raise ConfigurationError(f"{where}: there is no key {identifiers.shown(name)}{_nearest(name)}")
         if key.fixed:
             raise ConfigurationError(f"{where}: {name} is computed by corpus and cannot be set.")
-        _check_type(key, value, where)
-    return {str(name): _plain(value) for name, value in values.items()}
+        alone = key.kind == "list" and isinstance(value, str) and not _PLACEHOLDER.fullmatch(value)
+        checked[key.name] = [value] if alone else _plain(value)  # one text is a list of one
+        _check_type(key, checked[key.name], where)
+    return checked
 
 
 def _check_type(key: Key, value: object, where: str) -> None:

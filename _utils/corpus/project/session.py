@@ -125,6 +125,7 @@ class Session:
             salt_root=tree / ".salt",
             privileged=self.minion.privileged,
         )
+        self.console.redactor.forget(_addresses(made.values))
         self.installer = made.installer
         kept: dict[str, Any] = {
             key: self.cfg[key]
@@ -276,6 +277,11 @@ class Session:
         for row in "".join(traceback.format_exception(err)).splitlines():
             self.console.note(row)
         return f"Unexpected {type(err).__name__}: {err} (the deployment's log has the details)."
+
+
+def _addresses(cfg: Mapping[str, Any]) -> set[str]:
+    """Return where a project is found: everybody knows it, so it is no secret when the environment repeats it."""
+    return {cfg["domain"] or "", cfg["main_ip"] or "", *map(str, cfg["domains"])}
 
 
 def sample(minion: Minion, layout: Layout, salt_root: Path) -> dict[str, Any]:

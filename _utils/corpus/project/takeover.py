@@ -93,9 +93,13 @@ class Takeover:
         port = supervision.specified(self.layout, self.new)["port"]
         if port is None:
             return ""
-        return health.wait(
-            check, "127.0.0.1", port, lambda: supervision.running(self.supervisor, self.layout, self.new)
-        )
+        try:
+            return health.wait(
+                check, "127.0.0.1", port, lambda: supervision.running(self.supervisor, self.layout, self.new)
+            )
+        except CorpusError as err:
+            words = supervision.last_words(self.layout, "web")
+            raise CorpusError(f"{err} The web process said last: {words}" if words else str(err)) from err
 
     def serve(self, cfg: Mapping[str, Any]) -> str:
         """Send the web front to the new release and ask through it; return where it is served, or an empty text.

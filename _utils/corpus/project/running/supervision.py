@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import math
 import os
+import re
 import shlex
 import socket
 import sys
@@ -31,6 +32,7 @@ from corpus.project.running import view
 _PORTS = range(20000, 30000)
 _START_SECONDS = 1
 _SOCKET_LIMIT = 100  # sun_path holds 108 bytes (unix(7))
+_TYPE = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _DOWN = ("STOPPED", "EXITED", "FATAL", "UNKNOWN")
 _FAILED = ("BACKOFF", *_DOWN)
 
@@ -304,12 +306,14 @@ def procfile(tree: Path) -> dict[str, str]:
         lines = (tree / "Procfile").read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return {}
+    except UnicodeDecodeError as err:
+        raise CorpusError("Procfile: it is not UTF-8.") from err
     found = {}
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         kind, colon, command = line.partition(":")
-        if not colon or not command.strip() or not kind.strip().replace("-", "").replace("_", "").isalnum():
+        if not colon or not command.strip() or not _TYPE.fullmatch(kind.strip()):
             raise CorpusError(f"Procfile, line {number}: expected '<type>: <command>'.")
         found[kind.strip()] = command.strip()
     return found
@@ -418,7 +422,7 @@ def start(supervisor: Supervisor, layout: Layout, release: str) -> list[str]:
         states = {process.type: process for process in supervisor.processes(group)}
         for kind, process in states.items():
             if process.state in _FAILED:
-                words = _last_words(_log(layout, kind), began[kind]) or process.words
+                words = last_words(layout, kind, began[kind]) or process.words
                 raise CorpusError(f"The process {kind!r} does not stay up: {words}")
         if states and all(process.state == "RUNNING" for process in states.values()):
             return kinds
@@ -448,11 +452,11 @@ def _log(layout: Layout, kind: str) -> Path:
     return layout.logs / f"{kind}.log"
 
 
-def _last_words(log: Path, offset: int) -> str:
-    """The last line that a process printed since ``offset``, when it printed any."""
+def last_words(layout: Layout, kind: str, offset: int = 0) -> str:
+    """Return the last line that a process printed since ``offset`` in its log, or an empty text."""
     try:
-        with log.open("rb") as stream:
-            stream.seek(offset)
+        with _log(layout, kind).open("rb") as stream:
+            stream.seek(max(offset, stream.seek(0, os.SEEK_END) - 65536))
             text = stream.read().decode("utf-8", "replace")
     except FileNotFoundError:
         return ""

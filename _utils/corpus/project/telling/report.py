@@ -61,7 +61,8 @@ def in_words(states: Iterable[StateResult], test: bool) -> str:
         return "nothing to do" if test else ""
     if not test:
         changed = sum(bool(state.changes) for state in states)
-        return f"{len(states)} states, {changed} changed" if changed else f"{len(states)} states, nothing changed"
+        many = f"{len(states)} state{'s' if len(states) > 1 else ''}"
+        return f"{many}, {changed} changed" if changed else f"{many}, nothing changed"
     unknown = [state for state in states if state.unknown or _names_its_command(state)]
     would = [state for state in states if state.result is None and state not in unknown]
     cannot = [state for state in states if state.result is False]

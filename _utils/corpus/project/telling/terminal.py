@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+_SHOWN = 8
 _MARKS = {True: ("ok", "GREEN"), False: ("FAILED", "LIGHT_RED"), None: ("-", "DARK_GRAY")}
 
 
-def rendered(value: Any, colors: Mapping[str, Any]) -> str:
+def rendered(value: Any, colors: Mapping[str, Any], seen: bool = False) -> str:
     """Return a report, a list of releases or of past deployments, or anything else, as text.
 
     :param colors: escape sequences by name (Salt's); empty texts where colours are off
+    :param seen: the stages of a report were shown already, as they went
     """
     if isinstance(value, Mapping) and "stages" in value:
-        return _report(value, colors)
+        return f"{value['name']}: {value['deployment']}" if seen else _report(value, colors)
     if isinstance(value, list) and value and isinstance(value[0], Mapping):
         return _history(value, colors) if "stages" in value[0] else _releases(value, colors)
     if isinstance(value, Mapping) and "result" in value:
@@ -45,7 +47,8 @@ def _result(report: Mapping[str, Any], colors: Mapping[str, Any]) -> str:
     rows = [_colored(str(report.get("comment", "")), color, colors)]
     for key, change in (report.get("changes") or {}).items():
         if isinstance(change, list):
-            rows += [f"  {key}: {one}" for one in change]
+            rows += [f"  {key}: {one}" for one in change[:_SHOWN]]
+            rows += [f"  {key}: {len(change) - _SHOWN} more (--out json has them all)"] if len(change) > _SHOWN else []
         elif isinstance(change, Mapping) and set(change) == {"old", "new"}:
             rows.append(f"  {key}: {change['old']!r} -> {change['new']!r}")
         else:
