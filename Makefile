@@ -3,7 +3,7 @@ BIN := .venv/bin
 
 # What Debian brings and PyPI does not.
 DEMO_PACKAGES := git nginx rsync
-TEST_PACKAGES := $(DEMO_PACKAGES) openssh-client openssh-server sudo
+TEST_PACKAGES := $(DEMO_PACKAGES) openssh-client openssh-server sudo systemd
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test check format bench docs debian clean

@@ -24,6 +24,7 @@ from corpus.project.git import hook, repositories
 from corpus.project.keeping import lock
 from corpus.project.layout import Layout
 from corpus.project.minion import Minion, merged, project_pillar
+from corpus.project.running import boot
 from corpus.project.takeover import own
 from corpus.secrets import Redactor
 
@@ -167,6 +168,9 @@ class _Steps:
         yield from self._clones()
         yield from self._sls()
         yield from self._links()
+        roots = self.layout.roots
+        if boot.possible():
+            yield Step("start at boot", lambda: boot.missing(roots), lambda: boot.enable(roots))
 
     def _settings_differ(self) -> bool:
         layout = self.layout

@@ -158,9 +158,8 @@ class Supervisor:
         self.socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.socket.parent.stat().st_uid != os.geteuid():
             raise CorpusError(f"{self.socket.parent} belongs to somebody else: remove it.")
-        settings = self.folder / "supervisord.conf"
         files.write(
-            settings,
+            self.settings,
             _MAIN.format(projects=self._roots.projects, folder=_escaped(self.folder), socket=_escaped(self.socket)),
             0o600,
         )
@@ -170,7 +169,7 @@ class Supervisor:
                 return False
             self._end_orphans()
             processes.run(
-                [*self._program(), "-c", settings], cwd="/", env={"PYTHONWARNINGS": "ignore", view.SESSION: None}
+                [*self.program(), "-c", self.settings], cwd="/", env={"PYTHONWARNINGS": "ignore", view.SESSION: None}
             )
             for _ in poll(10):
                 if self.alive():
@@ -190,9 +189,14 @@ class Supervisor:
                 if front or process.environ().get("SUPERVISOR_SERVER_URL") == ours:
                     process.kill()
 
+    @property
+    def settings(self) -> Path:
+        """Its configuration file."""
+        return self.folder / "supervisord.conf"
+
     @staticmethod
-    def _program() -> list[str]:
-        """supervisord of this very Python when it has one: its users' PATH does not matter then."""
+    def program() -> list[str]:
+        """Return the command that starts supervisord: that of this very Python when it has one: its users' PATH does not matter then."""
         try:
             import supervisor.supervisord  # noqa: F401
         except ImportError:
