@@ -1,0 +1,147 @@
+"""Final mode: production runs what staging released, verified, and nothing else."""
+
+import hashlib
+import io
+import json
+import shutil
+import tarfile
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.machine import Machine
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick(machine: Machine) -> None:
+    machine.quick = True
+
+
+@pytest.fixture
+def staging(tmp_path: Path) -> Iterator[Machine]:
+    made = Machine(tmp_path / "staging", quick=True)
+    yield made
+    made.stop()
+
+
+class _Silent(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    """A folder, and the address at which a web server has it."""
+    folder = tmp_path / "web"
+    folder.mkdir()
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Silent, directory=str(folder))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield folder, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def archive(path: Path, *members: tuple[str, str | None]) -> str:
+    """Write a tar.gz: members with content, or links where the content begins with ``->``; return its sha256."""
+    with tarfile.open(path, "w:gz") as tar:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            if content is not None and content.startswith("->"):
+                info.type, info.linkname = tarfile.SYMTYPE, content[2:]
+                tar.addfile(info)
+            else:
+                data = (content or "").encode()
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def released(staging: Machine, tree_files: dict[str, str], name: str) -> Path:
+    """Cook a release on the staging machine; return its archive."""
+    staging.init(name)
+    tree = staging.work_tree(name, tree_files)
+    pushed = tree.push()
+    assert pushed.status == 0, pushed.said
+    (release,) = staging.releases(name)
+    return staging.project(name) / "releases/deployed" / release["release"] / release["artifacts"][0]
+
+
+def test_what_was_cooked_is_what_production_runs(machine: Machine, staging: Machine, web: tuple[Path, str]) -> None:
+    built = "built:\n  file.managed:\n    - name: {{ cfg.project_root }}/public/built\n    - contents: by staging\n"
+    bundle = released(
+        staging, {"public/index.html": "released", ".salt/build.sls": built, "run.sh": "#!/bin/sh\n"}, "prod"
+    )
+    # by file, the manifest beside the archive vouches for it
+    port = machine.init(
+        "prod", operation_mode="final", document_root="public", release_artifacts_urls=[f"file://{bundle}"]
+    )["http_port"]
+    report = machine.ok("mc_project.deploy_project", "prod")
+    assert report["result"] is True
+    assert report["stages"]["build"]["result"] is None
+    assert report["stages"]["bundle"]["result"] is None
+    assert bundle.name in report["stages"]["release_sync"]["comment"]
+    assert machine.page(port) == (200, "released")
+    assert machine.page(port, "/built") == (200, "by staging\n")
+    manifest = json.loads((bundle.parent / "manifest.json").read_text())
+
+    def content() -> dict[str, str]:
+        root = machine.project("prod") / "project"
+        paths = [path for path in root.rglob("*") if path.is_file() and ".git" not in path.relative_to(root).parts[:1]]
+        return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+    assert content() == manifest["files"]
+
+    # by http; what is pushed to production and not part of the release is gone, what was put there as well
+    folder, address = web
+    for path in (bundle, bundle.parent / "manifest.json"):
+        shutil.copy(path, folder)
+    machine.ok("mc_project.set_configuration", "prod", release_artifacts_urls=[f"{address}/{bundle.name}"])
+    (machine.project("prod") / "project/left-behind").write_text("x")
+    tree = machine.work_tree("prod", {"public/index.html": "not released", "extra/file": "x"})
+    pushed = tree.push()
+    assert pushed.status == 0, pushed.said
+    assert content() == manifest["files"]
+    assert machine.page(port) == (200, "released")
+
+
+def test_artifacts_that_are_not_what_they_should_be(machine: Machine, web: tuple[Path, str], tmp_path: Path) -> None:
+    """A wrong sum, members and links that lead out, a cut archive: refused, and the old page stays."""
+    folder, address = web
+    good = archive(folder / "good.tar.gz", ("public/index.html", "good"), ("inner", "->public/index.html"))
+    port = machine.init(
+        "strict",
+        operation_mode="final",
+        document_root="public",
+        release_artifacts_urls=[f"{address}/good.tar.gz#sha256={good}"],
+    )["http_port"]
+    assert machine.ok("mc_project.deploy_project", "strict")["result"] is True
+    assert machine.page(port) == (200, "good")
+
+    escaped = machine.project("strict") / "escaped"
+    page = ("public/index.html", "bad")
+    sums = {
+        "dots": archive(folder / "dots.tar.gz", page, ("../escaped", "x")),
+        "absolute": archive(folder / "absolute.tar.gz", page, (str(escaped), "x")),
+        "link": archive(folder / "link.tar.gz", page, ("out", "->../../.."), ("out/escaped", "x")),
+    }
+    whole = (folder / "good.tar.gz").read_bytes()
+    (folder / "cut.tar.gz").write_bytes(whole[: len(whole) // 2])
+    sums["cut"] = hashlib.sha256((folder / "cut.tar.gz").read_bytes()).hexdigest()
+    for name, url, words in (
+        ("wrong sum", f"good.tar.gz#sha256={'0' * 64}", "is not what was released: its sha256 is"),
+        ("dots", f"dots.tar.gz#sha256={sums['dots']}", "is refused"),
+        ("absolute", f"absolute.tar.gz#sha256={sums['absolute']}", "is refused"),
+        ("link", f"link.tar.gz#sha256={sums['link']}", "is refused"),
+        ("cut", f"cut.tar.gz#sha256={sums['cut']}", "is damaged or cut short"),
+    ):
+        ended = machine.call("mc_project.deploy_project", "strict", release_artifacts_urls=[f"{address}/{url}"])
+        assert ended.status == 1, (name, ended.said)
+        assert ended.answer["comment"].startswith("Stage release_sync failed: "), (name, ended.said)
+        assert words in ended.answer["comment"], (name, ended.said)
+        assert "Traceback" not in ended.said
+        assert not escaped.exists()
+    assert machine.page(port) == (200, "good")
+    assert machine.ok("mc_project.deploy_project", "strict")["result"] is True  # and it deploys again
