@@ -108,6 +108,7 @@ def test_sls_that_are_broken(machine: Machine) -> None:
     refused(tree, port, "took longer than 2 seconds", "began")
     assert run(["pgrep", "-f", "^sleep 987$"]).output == ""  # and it left nothing running
 
+    assert len(list((machine.project("broken") / "releases/failed").iterdir())) == 2
     newest = max((machine.project("broken") / "releases/failed").iterdir())
     assert (newest / "project/public/index.html").read_text() == "never seen"
     assert "took longer" in (newest / "log").read_text()
@@ -231,4 +232,12 @@ def test_a_full_disk(small_machine: Machine) -> None:
     tree.commit({".salt/build.sls": "# modest\n", "public/index.html": "second"})
     pushed = tree.push()
     assert pushed.status == 0, pushed.said
+    assert machine.page(port) == (200, "second")
+
+    with huge.open("wb") as stream:
+        stream.write(os.urandom(26 << 20))
+    tree.commit({"public/index.html": "third"})
+    tight = tree.push()
+    assert tight.status != 0, tight.said
+    assert "Too little disk space under" in tight.errors
     assert machine.page(port) == (200, "second")

@@ -118,6 +118,7 @@ def kept_by_corpus(machine: Machine, name: str) -> dict[Path, str]:
     paths = [*own.glob("log/*"), *own.glob("history/*"), own / "deployed.json"]
     paths += machine.project(name).glob("releases/*/*/log")
     paths += machine.project(name).glob("releases/*/*/manifest.json")
+    paths += (machine.folder / "root/var/log").rglob("*")
     return {path: path.read_text(errors="replace") for path in paths if path.is_file()}
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from corpus import files, processes, secrets
-from corpus.errors import CorpusError, UsageError
+from corpus.errors import ConfigurationError, CorpusError, UsageError
 from corpus.project import configuration, session, workflow
 from corpus.project.git import hook, repositories
 from corpus.project.keeping import lock
@@ -91,17 +91,41 @@ def settled(minion: Minion, layout: Layout, settings: Mapping[str, Any]) -> dict
 
     :raises ConfigurationError: something in it cannot be
     """
-    pillar = minion.plain_pillar()
-    if (layout.pillar / "init.sls").is_file() and layout.own.is_dir():
-        pillar = merged(pillar, project_pillar(minion, layout, layout.pillar, layout.own / "pillar"))
     return configuration.assemble(
         layout,
         grains=minion.grains,
-        pillar=pillar,
+        pillar=_pillar(minion, layout),
         settings=settings,
         privileged=minion.privileged,
         with_installer=False,
     ).values
+
+
+#: what must be known of a project before its tree and its pillar are, and what holds no secret
+_SETTLED = (
+    *("operation_mode", "project_branch", "pillar_branch", "user", "group", "data_root"),
+    *("domain", "http_address", "http_port", "release_artifacts_urls"),
+)
+
+
+def _pillar(minion: Minion, layout: Layout) -> dict[str, Any]:
+    """Return the minion's pillar with the project's own; one that does not render counts as it was deployed last.
+
+    Else the push that mends it could not be taken.
+
+    :raises ConfigurationError: it does not render, and nothing was deployed yet
+    """
+    pillar = minion.plain_pillar()
+    if not layout.own.is_dir():
+        return pillar
+    try:
+        return merged(pillar, project_pillar(minion, layout, layout.pillar, layout.own / "pillar"))
+    except ConfigurationError:
+        last = files.read_json(layout.snapshot)
+        if not last:
+            raise
+        kept = {key: last[key] for key in _SETTLED if last.get(key) is not None}
+        return merged(pillar, {configuration.PREFIX + layout.name: kept})
 
 
 def redactor(minion: Minion, layout: Layout, settings: Mapping[str, Any]) -> Redactor:
@@ -121,7 +145,7 @@ def _whole(minion: Minion, layout: Layout, settings: Mapping[str, Any]) -> dict[
     return configuration.assemble(
         layout,
         grains=minion.grains,
-        pillar=minion.plain_pillar(),
+        pillar=_pillar(minion, layout),
         settings=settings,
         sample=session.sample(minion, layout, layout.salt),
         privileged=minion.privileged,

@@ -103,7 +103,9 @@ def project_pillar(minion: Minion, layout: Layout, folder: Path, scratch: Path) 
         compiler.destroy()
     errors = compiled.pop("_errors", None)
     if errors:
-        raise ConfigurationError(f"The pillar of {layout.name!r} does not render: {first_line(errors[0])}")
+        # Salt names no reason here, because a pillar that does not render may hold secrets that nobody knows yet.
+        words = first_line(errors[0]).replace("Please see master log for details.", "the minion's log has the reason.")
+        raise ConfigurationError(f"The pillar of {layout.name!r} does not render: {words}")
     return compiled
 
 

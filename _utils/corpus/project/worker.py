@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import logging
 import os
 import selectors
 import signal
@@ -230,8 +231,20 @@ def _settle(parent: int, out: int, err: int) -> None:
     null = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((null, 0), (out, 1), (err, 2)):
         os.dup2(source, target)
+    _log_to_stderr()
     here = os.path.dirname(sys.executable)
     os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), here, "/usr/local/sbin:/usr/sbin:/sbin"])
+
+
+def _log_to_stderr() -> None:
+    """Send what Salt logs to the deployment's log, where secrets are taken out, instead of the minion's."""
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        root.removeHandler(handler)
+    handler = logging.StreamHandler()
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(logging.Formatter("[%(levelname)s] %(name)s: %(message)s"))
+    root.addHandler(handler)
 
 
 def _serve(connection: socket.socket, make_runner: Callable[[], SlsRunner]) -> None:

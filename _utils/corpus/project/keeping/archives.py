@@ -83,11 +83,12 @@ def ensure_space(layout: Layout, cfg: Mapping[str, Any], enlarge: Callable[[int]
     :returns: the free bytes
     :raises CorpusError: there is too little room
     """
-    need = trees.size(layout.project) + (trees.size(Path(cfg["data_root"])) if cfg["archive_data"] else 0)
+    tree = trees.size(layout.project)
+    kept = tree + (trees.size(Path(cfg["data_root"])) if cfg["archive_data"] else 0)
     previous = latest(layout)
     if previous:  # unchanged files are shared with it
-        need = max(need // 10, 0)
-    need += cfg["minimum_free"] * _MIB
+        kept = max(kept - trees.size(previous), 0) + kept // 10
+    need = kept + tree + cfg["minimum_free"] * _MIB
     have = trees.free(layout.folder)
     if have < need and enlarge is not None and enlarge(need - have):
         have = trees.free(layout.folder)

@@ -43,7 +43,7 @@ def copy(source: Path, target: Path, like: Path | None = None) -> str:
         argv.append(f"--link-dest={like}")
     result = processes.run([*argv, f"{source}/", f"{target}/"], check=False)
     if result.status not in (0, 24):  # 24: files vanished while they were read, as in a live data folder
-        raise CorpusError(f"Copying {source} to {target} failed: {result.last_words}")
+        raise CorpusError(f"Copying {source} to {target} failed: {_reason(result)}")
     return "links" if like is not None and like.is_dir() else "copy"
 
 
@@ -61,13 +61,18 @@ def copy_sharing(source: Path, target: Path, like: Path) -> str:
     argv = ["rsync", "-aAX", "--no-times", "--checksum", "--delete", "--numeric-ids", f"--link-dest={like}"]
     result = processes.run([*argv, f"{source}/", f"{target}/"], check=False)
     if result.status not in (0, 24):
-        raise CorpusError(f"Copying {source} to {target} failed: {result.last_words}")
+        raise CorpusError(f"Copying {source} to {target} failed: {_reason(result)}")
     for path in walk(target):
         with suppress(FileNotFoundError):
             copied, status = path.lstat(), (source / path.relative_to(target)).lstat()
             if copied.st_nlink == 1 and stat.S_ISREG(copied.st_mode):
                 os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns), follow_symlinks=False)
     return "links"
+
+
+def _reason(result: processes.Result) -> str:
+    """Return why rsync failed: its last line only names the place in its source."""
+    return next((line for line in result.errors.splitlines() if "No space left" in line), result.last_words)
 
 
 def make_identical(source: Path, target: Path, keep: tuple[str, ...] = ()) -> None:
