@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.machine import Machine
+from tests.machine import CHECKOUT, Machine
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -145,3 +145,28 @@ def test_artifacts_that_are_not_what_they_should_be(machine: Machine, web: tuple
         assert not escaped.exists()
     assert machine.page(port) == (200, "good")
     assert machine.ok("mc_project.deploy_project", "strict")["result"] is True  # and it deploys again
+
+
+def test_python_application_goes_to_production_without_a_build(machine: Machine, tmp_path: Path) -> None:
+    """The same name at the same place: there the virtual environment works as staging built it."""
+    machine.init("shop")
+    tree = machine.work_tree("shop", like=CHECKOUT / "examples/flask")
+    pushed = tree.push()
+    assert pushed.status == 0, pushed.said
+    release = machine.releases("shop")[0]
+    cooked = machine.project("shop") / "releases/deployed" / release["release"]
+    for name in ("manifest.json", *release["artifacts"]):
+        shutil.copy(cooked / name, tmp_path / name)
+    machine.ok("mc_project.destroy_project", "shop", confirm="shop")
+
+    settings = machine.init(
+        "shop",
+        operation_mode="final",
+        release_artifacts_urls=[f"file://{tmp_path}/{release['artifacts'][0]}"],
+    )
+    done = machine.ok("mc_project.deploy_project", "shop")
+    assert done["stages"]["build"]["result"] is None
+    assert "verified" in done["stages"]["release_sync"]["comment"]
+    status, text = machine.page(settings["http_port"])
+    assert status == 200
+    assert "1.0.0" in text
