@@ -170,7 +170,7 @@ def destroy(minion: Minion, name: str, confirm: str | None, who: str) -> dict[st
         made_user = layout.made_user.exists()
         trees.remove(layout.view)
         trees.remove(layout.folder)
-    if minion.privileged:
+    if minion.privileged and cfg["user"] != "root":
         initialization.sudo_rule(name).unlink(missing_ok=True)
     if made_user:
         processes.run(["userdel", "--", cfg["user"]], check=False)

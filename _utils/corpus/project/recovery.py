@@ -148,7 +148,7 @@ def _clean(layout: Layout) -> None:
         if (archive / "project").is_dir() and not (archive / releases.MANIFEST).exists():
             files.write_json(archive / releases.MANIFEST, {"release": archive.name, "from": "tree"})
     archives.rotate(layout, keep=1 << 30, spare=set())
-    for folder in (layout.deployed, layout.releases, layout.failed, *layout.deployed.glob("[0-9]*")):
+    for folder in (layout.deployed, layout.releases, layout.failed, layout.deploy, *layout.deployed.glob("[0-9]*")):
         trees.sweep(folder)
     for half in layout.deployed.glob("[0-9]*/.restoring"):
         trees.remove(half)

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from corpus import files, processes
 from corpus.errors import ConfigurationError, CorpusError
 from corpus.project.layout import Layout, Roots
@@ -236,7 +238,11 @@ class Front:
         )
 
     def tell_nginx(self) -> None:
-        """Reload a running nginx, or start it; a configuration it refuses is not given to it."""
+        """Reload a running nginx, or start it; a configuration it refuses is not given to it.
+
+        Returns when no worker takes new requests with the configuration from before: one that does would send them
+        to processes that are stopped next.
+        """
         argv = [
             processes.which("nginx"),
             "-e",
@@ -247,11 +253,32 @@ class Front:
         tested = processes.run([*argv, "-t", "-q"], check=False)
         if tested.status:
             raise CorpusError(f"The web server refuses its configuration: {tested.last_words}")
-        if any(process.state == "RUNNING" for process in self._supervisor.processes(_GROUP)):
+        running = [process for process in self._supervisor.processes(_GROUP) if process.state == "RUNNING"]
+        if running:
+            workers = _workers(running[0].pid)
             self._supervisor.signal(_GROUP, "HUP")
+            for _ in poll(10, 0.01):
+                if not any(_accepts(worker) for worker in workers):
+                    return
             return
         nginx = Program("nginx", tuple(argv), self._folder / "nginx.log", drain=10, stop_signal="QUIT", start_seconds=0)
         self._supervisor.run_group(_GROUP, [nginx])
+
+
+def _workers(master: int) -> list[psutil.Process]:
+    try:
+        return list(psutil.Process(master).children())
+    except psutil.Error:
+        return []
+
+
+def _accepts(worker: psutil.Process) -> bool:
+    """Tell whether an nginx worker still takes new requests; its title says when it does not."""
+    try:
+        title = " ".join(worker.cmdline())
+    except psutil.Error:
+        return False
+    return bool(title) and "shutting down" not in title
 
 
 def loopback(cfg: Mapping[str, Any]) -> str:
