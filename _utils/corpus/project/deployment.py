@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from corpus.errors import CorpusError
-from corpus.project import initialization, recovery, stages, workflow
+from corpus.project import dot_salt, recovery, stages, workflow
 from corpus.project.keeping import history, lock, releases, trees
 from corpus.project.keeping.journal import Journal
 from corpus.project.layout import Layout
@@ -190,7 +190,7 @@ class Deployment:
     def _reconfigure(self) -> None:
         """A release brought its own tree: what it says of itself counts."""
         tree = self._tree()
-        initialization.write_missing_sls(tree / ".salt", self.session.user, self.session.cfg["group"])
+        dot_salt.complete(tree / ".salt", self.session.user, self.session.cfg["group"])
         self.session.configure(tree, self.version.pillar_now, self.request.settings)
         check(self.session.cfg)
         self.session.wire(self.layout.salt, tree / ".salt")

@@ -15,11 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from corpus import files, processes, secrets
 from corpus.errors import ConfigurationError, CorpusError, UsageError
-from corpus.project import configuration, session, workflow
+from corpus.project import configuration, dot_salt, session, workflow
 from corpus.project.git import hook, repositories
 from corpus.project.keeping import lock
 from corpus.project.layout import Layout
@@ -410,14 +408,14 @@ class _Steps:
         repositories.check_out(repository, tree, revision, branch=branch, url=url, user=self.user)
 
     def _sls(self) -> Iterator[Step]:
-        for path, content in missing_sls(self.layout.salt):
+        for path, content in dot_salt.missing(self.layout.salt):
             yield self._sls_file(path, content)
 
     def _sls_file(self, path: Path, content: str) -> Step:
         return Step(
             str(path.relative_to(self.layout.folder)),
             lambda: not path.exists(),
-            lambda: _write_sls(path, content, self.user, self.group),
+            lambda: dot_salt.write(path, content, self.user, self.group),
         )
 
     def _links(self) -> Iterator[Step]:
@@ -437,90 +435,6 @@ class _Steps:
 def sudo_rule(name: str) -> Path:
     """Return where the rule lies that lets a project's user hand over its pushes."""
     return Path("/etc/sudoers.d") / f"corpus-{name}"
-
-
-def write_missing_sls(salt_root: Path, user: str | None, group: str | None) -> None:
-    """Write every sls that a project needs and that its tree does not have."""
-    for path, content in missing_sls(salt_root):
-        if not path.exists():
-            _write_sls(path, content, user, group)
-
-
-def _write_sls(path: Path, content: str, user: str | None, group: str | None) -> None:
-    if path.parent.is_symlink():
-        raise CorpusError(f"{path.parent.name} is a link in the pushed tree: make it a folder.")
-    if path.parent.exists() and not path.parent.is_dir():
-        raise CorpusError(f"{path.parent.name} is a file in the pushed tree: make it a folder.")
-    if not path.parent.exists():
-        path.parent.mkdir()
-        path.parent.chmod(0o755)
-        own(path.parent, user, group)
-    files.write(path, content)
-    own(path, user, group)
-
-
-def missing_sls(salt_root: Path) -> Iterator[tuple[Path, str]]:
-    """Yield the path and the content of every file that init_project generates in a project's ``.salt``."""
-    for sls in workflow.SLS:
-        yield salt_root / f"{sls}.sls", _stage_sls(sls)
-    yield salt_root / "top.sls", _TOP
-    yield salt_root / "standalone.sls", _STANDALONE
-    yield salt_root / "PILLAR.sample", pillar_sample()
-
-
-def _stage_sls(sls: str) -> str:
-    stage = next((stage for stage in workflow.ALL.values() if stage.sls == sls), None)
-    summary = stage.summary if stage else "what the whole deployment needs, before its first stage"
-    function = stage.name if stage and stage.name != "initialization" else "deploy_project"
-    return _STAGE.format(title=sls, summary=summary, key=sls, function=function)
-
-
-_STAGE = """\
-# {title}: {summary}.
-# What you add below the include is yours; the live mapping cfg has everything there is to know.
-{{% if cfg is defined %}}
-include: {{{{ cfg.sls_includes['{key}'] | json }}}}
-{{% else %}}
-{{{{ sls }}}}-is-a-stage:
-  test.fail_without_changes:
-    - comment: >-
-        {{{{ sls }}}} is a stage of a corpus project and cannot be run alone:
-        use salt-call mc_project.{function} {{{{ sls.split('.')[1] }}}}
-{{% endif %}}
-"""
-
-_TOP = """\
-# Full run: makes sure that the project is initialized, then deploys it. Carry it in a highstate as it is.
-include:
-  - .standalone
-
-{{ sls.split('.')[1] }}-initialized:
-  mc_project.initialized:
-    - name: {{ sls.split('.')[1] }}
-    - require_in:
-      - mc_project: {{ sls.split('.')[1] }}-deployed
-"""
-
-_STANDALONE = """\
-# Deploys the project as it is initialized, and nothing else.
-{{ sls.split('.')[1] }}-deployed:
-  mc_project.deployed:
-    - name: {{ sls.split('.')[1] }}
-"""
-
-
-def pillar_sample() -> str:
-    """Return a ``PILLAR.sample`` that documents every key that can be set, all commented out."""
-    rows = [
-        "# The project's configuration, weaker than its pillar. Every key can be set here or in the pillar, under",
-        "# makina-projects.<name>. Uncomment what you need; the values shown are the defaults.",
-        "",
-    ]
-    for key in configuration.KEYS.values():
-        if not key.fixed:
-            value = yaml.safe_dump({key.name: key.default}, default_flow_style=True, width=200).strip()[1:-1]
-            rows += [f"# {key.doc}", f"# {value}", ""]
-    return "\n".join(rows)
 
 
 def _authorized(line: object) -> str:

@@ -11,7 +11,7 @@ import psutil
 
 from corpus import processes
 from corpus.errors import CorpusError
-from corpus.project import configuration, initialization, takeover, upgrades, workflow
+from corpus.project import configuration, dot_salt, initialization, takeover, upgrades, workflow
 from corpus.project.git import repositories
 from corpus.project.keeping import archives, artifacts, releases, trees
 from corpus.project.keeping.journal import Journal
@@ -32,7 +32,7 @@ def prepare_editable(session: Session, request: Request) -> None:
         why = repositories.follow_origin(layout.project, before["project_branch"], user)
         session.console.line(f"project/ is left as it is: {why}" if why else "project/ follows its origin")
         repositories.follow_origin(layout.pillar, before["pillar_branch"], user)
-        initialization.write_missing_sls(layout.salt, user, before["group"])
+        dot_salt.complete(layout.salt, user, before["group"])
     session.report.revision = repositories.revision(layout.project, "HEAD", user)
     session.configure(layout.project, layout.pillar, request.settings)
 

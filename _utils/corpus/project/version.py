@@ -8,7 +8,7 @@ from typing import Any
 
 from corpus import identifiers
 from corpus.errors import UsageError
-from corpus.project import configuration, initialization
+from corpus.project import configuration, dot_salt, initialization
 from corpus.project.git import repositories
 from corpus.project.running import front, health
 from corpus.project.session import Request, Session
@@ -60,7 +60,7 @@ class Version:
             env=self.request.project_env,
         )
         self._prepare_pillar(before, user)
-        initialization.write_missing_sls(self.tree / ".salt", user, before["group"])
+        dot_salt.complete(self.tree / ".salt", user, before["group"])
         session.configure(self.tree, self.pillar_now, self.request.settings)
         check(session.cfg)
 
