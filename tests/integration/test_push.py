@@ -1,6 +1,10 @@
 """A push deploys, and a bad one never hurts what runs."""
 
-from tests.machine import CHECKOUT, Machine
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.machine import CHECKOUT, Machine, page
 
 EXAMPLES = CHECKOUT / "examples"
 
@@ -16,3 +20,67 @@ def test_static_site_is_served_after_the_push(machine: Machine) -> None:
     assert tree.push().status == 0
     assert machine.page(settings["http_port"])[1] == "<h1>second</h1>"
     assert tree.branch() == tree.git("rev-parse", "HEAD").output.strip()
+
+
+APPLICATION = """
+import http.server, os, time
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        if self.path == "/slow":
+            time.sleep(1)
+        version = open("VERSION").read().strip()
+        self.send_response(500 if "broken" in version and self.path == "/health" else 200)
+        self.send_header("Content-Length", str(len(version)))
+        self.end_headers()
+        self.wfile.write(version.encode())
+
+    def log_message(self, *words):
+        pass
+
+http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+"""
+
+
+def test_nobody_who_asks_meanwhile_is_refused(machine: Machine) -> None:
+    """A good push, a bad one and a rollback, with a request every 10 ms and slow ones under way all the time."""
+    settings = machine.init("busy", healthcheck={"path": "/health", "timeout": 1.5})
+    procfile = "web: /usr/bin/python3 -u app.py\n"
+    tree = machine.work_tree("busy", {"app.py": APPLICATION, "Procfile": procfile, "VERSION": "one"})
+    assert tree.push().status == 0
+    with asking(settings["http_port"], "/", 0.01) as quick, asking(settings["http_port"], "/slow", 0.1) as slow:
+        tree.commit({"VERSION": "two"})
+        good = tree.push()
+        tree.commit({"VERSION": "broken"})
+        bad = tree.push()
+        machine.ok("mc_project.rollback", "busy")
+    assert good.status == 0, good.said
+    assert bad.status != 0, bad.said
+    assert "The health check failed: /health answers 500" in bad.errors
+    assert len(quick) > 100
+    assert {answer for answer in quick if answer[0] != 200} == set()
+    assert {answer for answer in slow if answer[0] != 200} == set()
+    assert [text for _, text in quick if text == "broken"] == []
+    assert (quick[0], quick[-1]) == ((200, "one"), (200, "one"))
+    assert (200, "two") in quick
+
+
+@contextmanager
+def asking(port: int, path: str, interval: float) -> Iterator[list[tuple[int, str]]]:
+    """Ask for a page again and again while the block runs, and collect the answers."""
+    answers: list[tuple[int, str]] = []
+    ended = threading.Event()
+
+    def ask() -> None:
+        while not ended.wait(interval):
+            answers.append(page(port, path))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield answers
+    finally:
+        ended.set()
+        thread.join()

@@ -133,6 +133,8 @@ class Takeover:
         files.link(self.layout.current, self.new)
         files.flush_folder(self.layout.deployed)
         self._awake(self.new)
+        if self.old:
+            self.front.drain(float(supervision.specified(self.layout, self.old).get("drain", 0)))
         supervision.stop_others(self.supervisor, self.layout, self.new)
 
     def undo(self) -> list[str]:

@@ -23,6 +23,7 @@ from corpus.project.running import health
 from corpus.project.running.supervision import Program, Supervisor, poll
 
 _GROUP = "front"
+_ENDING = "is shutting down"  # in the title of an nginx worker that only finishes what it took
 _HOST = re.compile(r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*")
 #: answers the id of the release that the front serves, to this machine only
 _WHICH = "/.corpus/release"
@@ -264,6 +265,16 @@ class Front:
         nginx = Program("nginx", tuple(argv), self._folder / "nginx.log", drain=10, stop_signal="QUIT", start_seconds=0)
         self._supervisor.run_group(_GROUP, [nginx])
 
+    def drain(self, seconds: float) -> bool:
+        """Wait until the requests that the configuration from before took are answered.
+
+        :param seconds: at most
+        :returns: whether they are
+        """
+        running = [process for process in self._supervisor.processes(_GROUP) if process.pid]
+        workers = _workers(running[0].pid) if running else []
+        return any(not any(_ENDING in _title(worker) for worker in workers) for _ in poll(seconds))
+
 
 def _workers(master: int) -> list[psutil.Process]:
     try:
@@ -274,11 +285,15 @@ def _workers(master: int) -> list[psutil.Process]:
 
 def _accepts(worker: psutil.Process) -> bool:
     """Tell whether an nginx worker still takes new requests; its title says when it does not."""
+    title = _title(worker)
+    return bool(title) and _ENDING not in title
+
+
+def _title(worker: psutil.Process) -> str:
     try:
-        title = " ".join(worker.cmdline())
+        return " ".join(worker.cmdline())
     except psutil.Error:
-        return False
-    return bool(title) and "shutting down" not in title
+        return ""
 
 
 def loopback(cfg: Mapping[str, Any]) -> str:
