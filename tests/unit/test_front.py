@@ -197,3 +197,24 @@ def test_nginx_takes_what_the_checks_let_through(
     assert made.point(layout, values, RELEASE, None)
     assert made.point(layout, values, RELEASE, 20000)
     assert len(tested) == 3
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "words"),
+    [
+        ({}, {}, "for every name already: give 'demo' a domain"),
+        ({"domain": "a.example.org"}, {"domain": "b.example.org", "domains": ["a.example.org"]}, "a.example.org at"),
+    ],
+    ids=["any name", "same name"],
+)
+def test_address_that_another_project_has_is_refused(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, ours: dict[str, Any], theirs: dict[str, Any], words: str
+) -> None:
+    monkeypatch.setattr(front.Front, "_reload", lambda *_: None)
+    made = front.Front(layout.roots, Supervisor(layout.roots))
+    values = cfg(document_root="public", http_port=18080)
+    assert made.point(Layout(layout.roots, "other"), {**values, **theirs}, RELEASE, 20001)
+    with pytest.raises(ConfigurationError, match=words):
+        made.point(layout, {**values, **ours}, RELEASE, 20000)
+    assert not made.site(layout).exists()
+    assert made.point(layout, {**values, **ours, "http_port": 18081}, RELEASE, 20000)

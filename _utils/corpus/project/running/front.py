@@ -156,6 +156,7 @@ class Front:
             return False
         names = check_names(cfg)
         listen = f"{cfg['http_address']}:{cfg['http_port']}"
+        self._check_free(layout, listen, names)
         content = (
             _PROXY.format(port=port) if port is not None else _STATIC.format(root=layout.project / cfg["document_root"])
         )
@@ -183,6 +184,24 @@ class Front:
             self.tell_nginx()
             raise
         return True
+
+    def _check_free(self, layout: Layout, listen: str, names: list[str]) -> None:
+        """Check that no other project answers for a name at an address.
+
+        :raises ConfigurationError: one does; nginx would serve only one of the two
+        """
+        for site in sorted((self._folder / "sites").glob("*.conf")):
+            text = site.read_text(encoding="utf-8")
+            if site.stem == layout.name or f"listen {listen}" not in text:
+                continue
+            if not names and f"listen {listen} default_server;" in text:
+                raise ConfigurationError(
+                    f"{site.stem!r} answers at {listen} for every name already: "
+                    f"give {layout.name!r} a domain, or another http_port."
+                )
+            taken = set(names) & set(text.partition("server_name ")[2].partition(";")[0].split())
+            if taken:
+                raise ConfigurationError(f"domain: {min(taken)} at {listen} is the project {site.stem!r} already.")
 
     def forget(self, layout: Layout) -> None:
         """Serve a project no more."""
