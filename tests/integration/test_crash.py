@@ -4,6 +4,7 @@ The moments are not listed here: a run that nobody kills tells how many lines it
 between them, and the tests go through those. ``CORPUS_CRASH_STRIDE=1`` tries every single touch.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -277,6 +278,11 @@ def driver(machine: Machine) -> Iterator[Driver]:
     made = Driver(machine)
     yield made
     made.close()
+    machine.stop()
+    for process in psutil.process_iter():  # of a supervisord that a failed test killed
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get("HOME", "").startswith(f"{machine.projects}/"):
+                process.kill()
 
 
 @pytest.fixture(scope="module")
