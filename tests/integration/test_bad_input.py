@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -240,4 +241,23 @@ def test_a_full_disk(small_machine: Machine) -> None:
     tight = tree.push()
     assert tight.status != 0, tight.said
     assert "Too little disk space under" in tight.errors
+    assert machine.page(port) == (200, "second")
+
+
+def test_push_that_another_one_overtook(machine: Machine) -> None:
+    """What git tells a hook is what the branch named when the push began; deployed is only what still replaces that."""
+    tree, port = served(machine, "overtaken")
+    began = tree.branch()
+    second = tree.commit({"public/index.html": "second"})
+    assert tree.push().status == 0
+    late = run(
+        [
+            "sh",
+            "-c",
+            f"echo 'update {began} {second} refs/heads/main' | {shlex.join(machine.argv('mc_project.receive', 'overtaken', 'project'))}",
+        ]
+    )
+    assert late.status != 0
+    assert "was moved by another push meanwhile: fetch it, and push again" in late.errors
+    assert "accepted" not in late.output
     assert machine.page(port) == (200, "second")

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -536,6 +537,57 @@ def test_whoever_pushed_is_gone(shop: Shop, hangs: Path, who: str) -> None:
     else:
         assert shop.complaints(before) == []
         assert "is gone" in newest(shop)["comment"]
+
+
+def test_push_whose_deployment_is_stopped_before_it_begins_is_not_accepted(shop: Shop) -> None:
+    """Salt's commands end with status 0 when they are asked to stop while they start."""
+    before = shop.serving()
+    shop.tree.commit({"VERSION": "never"})
+    push = subprocess.Popen(
+        ["git", "push", "--force", str(shop.tree.remote), "HEAD:main"], cwd=shop.tree.folder, stderr=subprocess.DEVNULL
+    )
+    for _ in deadline(30, 0.005):
+        salt = [process for process in psutil.Process(push.pid).children(recursive=True) if _catches_term(process)]
+        if salt:
+            break
+    salt[0].terminate()
+    assert push.wait(30) != 0
+    assert shop.complaints(before) == []
+
+
+def _catches_term(process: psutil.Process) -> bool:
+    """Whether it is a salt-call that has a handler for SIGTERM already."""
+    try:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        caught = int(status.split("SigCgt:")[1].split()[0], 16)
+        return "salt-call" in " ".join(process.cmdline()) and bool(caught >> (signal.SIGTERM - 1) & 1)
+    except (psutil.Error, OSError):
+        return False
+
+
+def test_nobody_who_asks_meets_a_gap(shop: Shop) -> None:
+    answers: list[int] = []
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.is_set():
+            answers.append(shop.page()[0])
+
+    visitors = [threading.Thread(target=ask) for _ in range(2)]
+    for visitor in visitors:
+        visitor.start()
+    try:
+        shop.deploy(shop.other())
+        shop.deploy("bad")
+        shop.driver.do("mc_project.rollback", shop.name)
+        shop.deploy(shop.other(), die={"record": "serve", "moment": "after"})
+        shop.next_call()
+    finally:
+        over.set()
+        for visitor in visitors:
+            visitor.join()
+    assert len(answers) > 100
+    assert set(answers) == {200}
 
 
 WAIT_SLS = """\

@@ -158,9 +158,10 @@ def test_gits_variables_are_taken_away_and_others_stay(monkeypatch: pytest.Monke
 def test_the_hook_hands_over_what_read_takes(tmp_path: Path) -> None:
     """The real shell script, with what git gives a hook, and hostile options."""
     path = tmp_path / "hook"
-    path.write_text(hook.script("demo", "project", ["cat"], sudo=False))
+    heard = tmp_path / "heard"
+    path.write_text(hook.script("demo", "project", ["sh", "-c", f"cat > {heard}; echo {hook.ACCEPTED}"], sudo=False))
     hostile = f"$(touch {tmp_path}/pwned); `id` \"'\\n %s"
-    done = subprocess.run(
+    subprocess.run(
         ["sh", str(path)],
         input=f"{OLD} {NEW} refs/heads/main\n{ZERO} {NEW} refs/heads/topic\n",
         capture_output=True,
@@ -175,10 +176,18 @@ def test_the_hook_hands_over_what_read_takes(tmp_path: Path) -> None:
             "GIT_PUSH_OPTION_1": hostile,
         },
     )
-    lines = done.stdout.splitlines()
+    lines = heard.read_text().splitlines()
     assert lines.pop(4) == f"option {hostile}"
     read = Push.read(REPOSITORY, lines)
     assert read.options == ("plan",)
     assert read.who.endswith(" from 192.0.2.1")
     assert [update.ref for update in read.updates] == ["refs/heads/main", "refs/heads/topic"]
     assert not (tmp_path / "pwned").exists()
+
+
+@pytest.mark.parametrize("says", ["true", "echo ok", "echo accepted again", "false"])
+def test_the_hook_accepts_only_what_was_said_to_be_accepted(tmp_path: Path, says: str) -> None:
+    """Salt's commands end with status 0 when they are asked to stop while they start."""
+    path = tmp_path / "hook"
+    path.write_text(hook.script("demo", "project", ["sh", "-c", f"cat >/dev/null; {says}"], sudo=False))
+    assert subprocess.run(["sh", str(path)], input="", text=True, check=False).returncode != 0

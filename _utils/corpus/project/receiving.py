@@ -8,7 +8,7 @@ from typing import Any
 
 from corpus.errors import CorpusError, PushRefused, UsageError
 from corpus.project import configuration, deployment, initialization, plan, workflow
-from corpus.project.git import push, repositories
+from corpus.project.git import hook, push, repositories
 from corpus.project.layout import Layout
 from corpus.project.minion import Minion
 from corpus.project.session import Request
@@ -24,10 +24,14 @@ def receive(minion: Minion, name: str, repository: str, lines: Iterable[str]) ->
     """
     try:
         push.environment_cleared()
-        return _receive(minion, name, repository, lines)
+        answer = _receive(minion, name, repository, lines)
     except CorpusError as err:
         _say(str(err))
         return {"name": name, "result": False, "changes": {}, "comment": str(err)}
+    if answer["result"]:
+        sys.stdout.write(f"{hook.ACCEPTED}\n")
+        sys.stdout.flush()
+    return answer
 
 
 def _receive(minion: Minion, name: str, repository: str, lines: Iterable[str]) -> dict[str, Any]:
@@ -62,6 +66,7 @@ def _receive(minion: Minion, name: str, repository: str, lines: Iterable[str]) -
         pillar_revision=update.new if repository == "pillar" else None,
         project_env=pushed.env if repository == "project" else {},
         pillar_env=pushed.env if repository == "pillar" else {},
+        replaces={repository: update.old},
     )
     if "plan" in pushed.options:
         plan.plan(minion, name, request)

@@ -41,6 +41,8 @@ class Request:
     :param pillar_revision: of the pillar; None: what its branch names
     :param project_env: variables by which git reaches objects of a push to the application that is under way
     :param pillar_env: the same for a push to the pillar
+    :param replaces: what the branches of a push that is under way named when it began: ``{repository: revision}``,
+        zeros for a new branch
     :param settings: configuration for this run alone
     :param wait: seconds to wait for another deployment
     """
@@ -50,6 +52,7 @@ class Request:
     pillar_revision: str | None = None
     project_env: Mapping[str, str] = field(default_factory=dict)
     pillar_env: Mapping[str, str] = field(default_factory=dict)
+    replaces: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     wait: float = 0
 

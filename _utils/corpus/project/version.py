@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from corpus import identifiers
-from corpus.errors import UsageError
+from corpus.errors import PushRefused, UsageError
 from corpus.project import configuration, dot_salt, initialization
 from corpus.project.git import repositories
 from corpus.project.running import front, health
@@ -46,6 +46,7 @@ class Version:
         session, layout = self.session, self.layout
         before = settled(session, self.request)
         user = before["user"] if session.minion.privileged else None
+        self._check_replaced(before, user)
         session.borrowed = dict(self.request.project_env)
         session.report.revision = self._revision(before, user)
         self.folder.mkdir(mode=0o711)
@@ -63,6 +64,17 @@ class Version:
         dot_salt.complete(self.tree / ".salt", user, before["group"])
         session.configure(self.tree, self.pillar_now, self.request.settings)
         check(session.cfg)
+
+    def _check_replaced(self, cfg: Mapping[str, Any], user: str | None) -> None:
+        """Check that a push still replaces what it believes to: git would refuse it after it was deployed.
+
+        :raises PushRefused: another push came in between
+        """
+        for repository, old in self.request.replaces.items():
+            branch = cfg[f"{repository}_branch"]
+            now = repositories.head(self.layout.git / f"{repository}.git", branch, user)
+            if now != (old if old.strip("0") else None):
+                raise PushRefused(f"The branch {branch} was moved by another push meanwhile: fetch it, and push again.")
 
     def _revision(self, cfg: Mapping[str, Any], user: str | None) -> str | None:
         """Return the full id of the commit to deploy; None when a release is deployed that brings its own tree."""

@@ -21,8 +21,12 @@ _SCRIPT = """\
         count=$((count + 1))
     done
     sed 's/^/update /'
-}} | {call}
+}} | {call} | grep -x {accepted} >/dev/null
 """
+
+#: what the call prints when git may move the branch. Its exit status alone does not tell: Salt's commands answer a
+#: signal that comes while they start with status 0
+ACCEPTED = "accepted"
 
 
 #: what git-shell runs for a key: tells the hook whose key it was, and nothing else is possible (git-shell(1))
@@ -42,4 +46,4 @@ def script(name: str, repository: str, call: list[str], sudo: bool) -> str:
     :param sudo: whether root must run it
     """
     words = ["sudo", "-n", *call] if sudo else call
-    return _SCRIPT.format(name=name, repository=repository, call=shlex.join(words))
+    return _SCRIPT.format(name=name, repository=repository, call=shlex.join(words), accepted=ACCEPTED)
