@@ -160,7 +160,8 @@ def stream(
         errors="replace",
         cwd=cwd,
         env=environment(user, env),
-        start_new_session=timeout is not None,
+        # A group to kill when time is over; in our session still, by which a whole deployment is found.
+        preexec_fn=os.setpgrp if timeout is not None else None,
         **identity(user),  # type: ignore[call-overload]
     ) as process:
         alarm = _Alarm(process, timeout)
