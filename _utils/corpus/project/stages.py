@@ -71,6 +71,7 @@ def release_sync(session: Session, tree: Path, reconfigure: Callable[[], None], 
     trees.wipe(layout.deploy)
     for path in fetched:
         artifacts.unpack(path, layout.deploy)
+        artifacts.verify(layout.deploy, artifacts.manifest_of(path))
     trees.make_identical(layout.deploy, tree, keep=(".git",))
     takeover.own_all(tree, session.user, cfg["group"])
     tree.chmod(0o755)

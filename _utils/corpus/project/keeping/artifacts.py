@@ -194,11 +194,24 @@ def fetch(entries: Sequence[object], folder: Path, user: str | None = None) -> l
     return fetched
 
 
+def manifest_of(fetched: Path) -> dict[str, Any]:
+    """Return the manifest that was fetched with an artifact.
+
+    Empty when its url told the sum itself, and when it names other artifacts, too: its files may be theirs then.
+    """
+    manifest = dict(files.read_json(_manifest_beside(fetched), {}))
+    return manifest if set(manifest.get("artifacts", ())) == {fetched.name} else {}
+
+
+def _manifest_beside(fetched: Path) -> Path:
+    return fetched.with_name(f"{fetched.name}.{MANIFEST}")
+
+
 def _sum_in_manifest(artifact: Artifact, folder: Path, user: str | None) -> str:
     url = urljoin(artifact.url, MANIFEST) if "://" in artifact.url else artifact.url
     if artifact.url.startswith("ssh:"):  # urljoin knows no ssh
         url = artifact.url.rsplit("/", 1)[0] + "/" + MANIFEST
-    target = folder / f"{artifact.file_name}.{MANIFEST}"
+    target = _manifest_beside(folder / artifact.file_name)
     try:
         _fetch(url, target, user)
         manifest = json.loads(target.read_text(encoding="utf-8"))
