@@ -84,3 +84,12 @@ def asking(port: int, path: str, interval: float) -> Iterator[list[tuple[int, st
     finally:
         ended.set()
         thread.join()
+
+
+def test_initialization_that_is_skipped_leaves_out_its_sls_alone(machine: Machine) -> None:
+    machine.init("lean", installer="static", skip_initialization=True)
+    marker = "never:\n  test.fail_without_changes: []\n"
+    tree = machine.work_tree("lean", {"public/index.html": "x", ".salt/initialization.sls": marker})
+    pushed = tree.push()
+    assert pushed.status == 0, pushed.said
+    assert "its sls skipped: skip_initialization is set" in pushed.errors

@@ -85,7 +85,7 @@ class Deployment:
             self.report.release = self.session.id
         cfg = self.session.cfg
         self.report.strategy = self._strategy()
-        revision = (self.report.revision or "no revision")[:10]
+        revision = self.report.revision[:10] if self.report.revision else "no revision"
         verb = "Planning" if self.session.test else "Deploying"
         self.console.headline(
             f"{verb} {self.layout.name} {self.session.id} ({cfg['operation_mode']}) at {revision} by {self.request.who}"
@@ -129,6 +129,10 @@ class Deployment:
                 return
             session.wire(self.layout.salt)
         self.journal.record("stage", stage=stage.name)
+        if not workflow.runs(stage, session.cfg):  # only its sls can be left out: the new tree must be in place
+            with session.stage(stage.name) as report:
+                report.comment = f"{self._enter(report)}; its sls skipped: {workflow.why_not(stage, session.cfg)}"
+            return
         before, after = self._mechanisms().get(stage.name, (None, None))
         session.run(stage, before, after)
 
@@ -227,7 +231,7 @@ class Deployment:
         pushed = None if self.in_place else session.report.revision
         stages.check_pusher(self.request)
         self.journal.record("commit", revision=pushed, awaits=stages.awaited(session, self.request))
-        what = (session.report.revision or session.id)[:10]
+        what = session.report.revision[:10] if session.report.revision else session.id
         try:
             stages.settle(session, self.takeover)
         except (CorpusError, OSError) as err:

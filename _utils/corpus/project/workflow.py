@@ -58,7 +58,7 @@ SLS = ("deploy", *(stage.sls for stage in ALL.values()))
 def runs(stage: Stage, cfg: Mapping[str, Any]) -> bool:
     """Tell whether a project's configuration runs ``stage``: the mode decides unless ``skip_<stage>`` does."""
     skip = cfg.get(f"skip_{stage.name}")
-    return stage.modes.__contains__(cfg["operation_mode"]) if skip is None else not skip
+    return cfg["operation_mode"] in stage.modes if skip is None else not skip
 
 
 def why_not(stage: Stage, cfg: Mapping[str, Any]) -> str:
