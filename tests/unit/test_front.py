@@ -192,10 +192,11 @@ def test_nginx_takes_what_the_checks_let_through(
     values.update(changes)
     made = front.Front(layout.roots, Supervisor(layout.roots))
     assert made.point(
-        Layout(layout.roots, "other"), {**values, "domain": "other.example.org", "domains": []}, RELEASE, 20001
+        Layout(layout.roots, "other"), {**values, "domain": "other.example.org", "domains": []}, RELEASE, [20001]
     )
-    assert made.point(layout, values, RELEASE, None)
-    assert made.point(layout, values, RELEASE, 20000)
+    assert made.point(layout, values, RELEASE, [])
+    assert made.point(layout, values, RELEASE, [20000, 20002])
+    assert "server 127.0.0.1:20000;\n    server 127.0.0.1:20002;" in made.site(layout).read_text()
     assert len(tested) == 3
 
 
@@ -213,8 +214,8 @@ def test_address_that_another_project_has_is_refused(
     monkeypatch.setattr(front.Front, "_reload", lambda *_: None)
     made = front.Front(layout.roots, Supervisor(layout.roots))
     values = cfg(document_root="public", http_port=18080)
-    assert made.point(Layout(layout.roots, "other"), {**values, **theirs}, RELEASE, 20001)
+    assert made.point(Layout(layout.roots, "other"), {**values, **theirs}, RELEASE, [20001])
     with pytest.raises(ConfigurationError, match=words):
-        made.point(layout, {**values, **ours}, RELEASE, 20000)
+        made.point(layout, {**values, **ours}, RELEASE, [20000])
     assert not made.site(layout).exists()
-    assert made.point(layout, {**values, **ours, "http_port": 18081}, RELEASE, 20000)
+    assert made.point(layout, {**values, **ours, "http_port": 18081}, RELEASE, [20000])

@@ -110,7 +110,7 @@ class Takeover:
         before = site.read_text(encoding="utf-8") if site.exists() else None
         self.journal.record("serve", before=before)
         port = supervision.specified(self.layout, self.new)["port"]
-        if not self.front.point(self.layout, cfg, self.new, port):
+        if not self.front.point(self.layout, cfg, self.new, [] if port is None else [port]):
             self.front.forget(self.layout)
             return ""
         check = health.Check.configured(cfg)

@@ -10,7 +10,7 @@ import ipaddress
 import os
 import pwd
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ http {{
 
 _SITE = """\
 # Written by corpus for the project {name}, release {release}.
-server {{
+{upstream}server {{
     listen {listen};
     server_name {names};
     location = {which} {{
@@ -75,8 +75,13 @@ server {{
 {content}}}
 """
 
+_UPSTREAM = """\
+upstream corpus-{name} {{
+{servers}}}
+"""
+
 _PROXY = """\
-    location / {{ proxy_pass http://127.0.0.1:{port}; }}
+    location / {{ proxy_pass http://corpus-{name}; }}
 """
 
 _STATIC = """\
@@ -145,27 +150,33 @@ class Front:
     def site(self, layout: Layout) -> Path:
         return self._folder / "sites" / f"{layout.name}.conf"
 
-    def point(self, layout: Layout, cfg: Mapping[str, Any], release: str, port: int | None) -> bool:
-        """Serve a release: by its web process on ``port``, or its files. Returns when the front does so.
+    def point(self, layout: Layout, cfg: Mapping[str, Any], release: str, ports: Sequence[int]) -> bool:
+        """Serve a release: by its web processes, in turn, or its files. Returns when the front does so.
 
+        :param ports: loopback ports of its web processes; empty: it has none
         :returns: whether the project is served at all (neither process nor files: it is not)
         :raises CorpusError: nginx refuses the site, its port is taken, or it does not come up; the old site stays
         """
         root = document_root(cfg, layout.project)
-        if port is None and root is None:
+        if not ports and root is None:
             return False
         names = check_names(cfg)
         listen = f"{cfg['http_address']}:{cfg['http_port']}"
         self._check_free(layout, listen, names)
-        content = (
-            _PROXY.format(port=port) if port is not None else _STATIC.format(root=layout.project / cfg["document_root"])
-        )
+        if ports:
+            upstream = _UPSTREAM.format(
+                name=layout.name, servers="".join(f"    server 127.0.0.1:{port};\n" for port in ports)
+            )
+            content = _PROXY.format(name=layout.name)
+        else:
+            upstream, content = "", _STATIC.format(root=layout.project / cfg["document_root"])
         text = _SITE.format(
             name=layout.name,
             release=release,
             listen=listen,
             names=" ".join(names) or '""',
             which=_WHICH,
+            upstream=upstream,
             content=content,
         )
         if not names:  # any name: this is the one that answers when no other matches
