@@ -1,7 +1,7 @@
 """``cfg``: the mapping that describes a project, assembled from layers and handed live to every sls.
 
 Layers, weakest first: defaults, the installer's defaults, ``env_defaults[default_env]``, ``os_defaults[os_family, os]``,
-``.salt/PILLAR.sample``, pillar ``makina-projects.<name>``, grains likewise, saved settings, keyword arguments.
+the registry's ``env``, ``.salt/PILLAR.sample``, pillar ``makina-projects.<name>``, grains likewise, saved settings, keyword arguments.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 from corpus import files, identifiers, secrets
 from corpus.errors import ConfigurationError
 from corpus.project import installers, workflow
+from corpus.project.keeping import registry
 from corpus.project.layout import Layout
 
 #: the pillar key, the grain and the top of a PILLAR.sample: ``makina-projects.<name>``
@@ -227,6 +228,7 @@ def assemble(
     salt_root = salt_root or layout.salt
     settings = stored_settings(layout) if settings is None else settings
     above = [
+        Layer("registry", {"env": registry.environment(layout)}),
         Layer(".salt/PILLAR.sample", _checked(sample or {}, ".salt/PILLAR.sample")),
         Layer("pillar", _checked(_project_part(pillar, layout.name), f"pillar {PREFIX}{layout.name}")),
         Layer("grains", _checked(_project_part(grains, layout.name), f"grain {PREFIX}{layout.name}")),

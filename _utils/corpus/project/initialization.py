@@ -19,7 +19,7 @@ from corpus import files, processes, secrets
 from corpus.errors import ConfigurationError, CorpusError, UsageError
 from corpus.project import configuration, dot_salt, session, workflow
 from corpus.project.git import hook, repositories
-from corpus.project.keeping import lock
+from corpus.project.keeping import lock, registry
 from corpus.project.layout import Layout
 from corpus.project.minion import Minion, merged, project_pillar
 from corpus.project.running import boot
@@ -135,7 +135,7 @@ def redactor(minion: Minion, layout: Layout, settings: Mapping[str, Any]) -> Red
     if layout.own.is_dir():
         own = project_pillar(minion, layout, layout.pillar, layout.own / "pillar")
     made = Redactor(session.pillar_secrets(merged(minion.plain_pillar(), own), layout.name, own))
-    made.learn(secrets.found_in(settings, session.PUBLIC))
+    made.learn(secrets.found_in(settings, session.PUBLIC) | registry.secret_texts(layout))
     return made
 
 

@@ -182,6 +182,11 @@ class Layout:
         return self.own / "secret.key"
 
     @property
+    def registry(self) -> Path:
+        """Credentials that corpus made for the project, every leaf encrypted with the key."""
+        return self.own / "registry.json"
+
+    @property
     def made_user(self) -> Path:
         """Present when the project's user was made for it, and goes with it."""
         return self.own / "made_user"

@@ -185,7 +185,9 @@ def destroy(minion: Minion, name: str, confirm: str | None, who: str) -> dict[st
 
 
 def _last_archive(layout: Layout, data: Path) -> Path:
-    """Pack tree, data, pillar and repositories into one file that survives the project.
+    """Pack tree, data, pillar, repositories and the sealed registry into one file that survives the project.
+
+    The key of what is sealed lies beside it, so that the archive alone tells no secret.
 
     :raises CorpusError: it cannot be written; nothing is removed then
     """
@@ -195,7 +197,7 @@ def _last_archive(layout: Layout, data: Path) -> Path:
     with files.private_umask():
         parts = [
             str(path.relative_to(layout.folder))
-            for path in (layout.project, layout.pillar, layout.git)
+            for path in (layout.project, layout.pillar, layout.git, layout.registry)
             if path.exists()
         ]
         argv: list[str | Path] = ["tar", "-czf", target, "-C", layout.folder, *parts]
@@ -205,6 +207,8 @@ def _last_archive(layout: Layout, data: Path) -> Path:
     if done.status > 1:  # 1: a file changed while it was read
         target.unlink(missing_ok=True)
         raise CorpusError(f"The last archive cannot be written, nothing was removed: {done.last_words}")
+    if layout.registry.exists():
+        files.write(target.with_name(f"{target.name}.key"), layout.key.read_text(encoding="utf-8"), 0o600)
     return target
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from corpus import identifiers, secrets
 from corpus.errors import ConfigurationError, CorpusError, StageFailed
 from corpus.project import configuration, installers, workflow
-from corpus.project.keeping import history, lock, trees
+from corpus.project.keeping import history, lock, registry, trees
 from corpus.project.layout import LINKS, Layout
 from corpus.project.minion import Minion, merged, project_pillar
 from corpus.project.running import view
@@ -81,6 +81,7 @@ class Session:
         self._told: dict[str, Any] = {}
         self.pillar: dict[str, Any] = {}
         self._worker: Worker | None = None
+        self._registry: tuple[int, int] | None = None
         self._began = time.monotonic()
         self._scratch = layout.sls / deployment
         #: variables by which git reaches objects of a push that is under way
@@ -118,6 +119,7 @@ class Session:
         self.console.redactor.learn(pillar_secrets(self.pillar, self.layout.name, own))
         stored = configuration.stored_settings(self.layout)
         self.console.redactor.learn(secrets.found_in({**stored, **settings}, PUBLIC))
+        self._learn_registry()
         made = configuration.assemble(
             self.layout,
             grains=self.minion.grains,
@@ -160,10 +162,23 @@ class Session:
         """Start the child process that runs sls, with ``cfg`` as it is now."""
         cfg, root = copy.deepcopy(self.cfg), self._scratch / "sls"
         self._told = copy.deepcopy(self.cfg)
-        self._worker = Worker(
-            lambda: SlsRunner(self.minion, cfg, self.pillar, root, self.test), self.console.line, self.console.note
-        )
+        self._worker = Worker(lambda: SlsRunner(self.minion, cfg, self.pillar, root, self.test), self._line, self._note)
         return self._worker
+
+    def _line(self, text: str) -> None:
+        self._learn_registry()
+        self.console.line(text)
+
+    def _note(self, text: str) -> None:
+        self._learn_registry()
+        self.console.note(text)
+
+    def _learn_registry(self) -> None:
+        """Know the registry's secrets before the next word: a state may have just made some."""
+        stamp = registry.stamp(self.layout)
+        if stamp != self._registry:
+            self.console.redactor.learn(registry.secret_texts(self.layout))
+            self._registry = stamp
 
     @property
     def worker_facts(self) -> dict[str, Any]:
@@ -187,6 +202,7 @@ class Session:
         self.cfg.clear()
         self.cfg.update(cfg)
         self._told = copy.deepcopy(cfg)
+        self._learn_registry()
         into.states += states
         for state in states:
             self.console.note(f"{state.function} {state.name}: {state.result} {' '.join(state.comment.split())}")
