@@ -258,5 +258,5 @@ class Deployment:
         history.store(self.layout, report.record(self.console.redactor))
         if self.settled or self.journal.last("undone"):
             self.journal.close()  # else the next call finishes or undoes what is left
-        self.console.ending(report.comment)
+        self.console.ending(report.comment, report.notes)
         return report.told(self.console.redactor)

@@ -53,7 +53,7 @@ class Plan(Deployment):
         finally:
             self.session.dismiss_worker()
             trees.remove(self.version.folder)
-        self.console.ending(report.comment)
+        self.console.ending(report.comment, report.notes)
         return report.told(self.console.redactor)
 
     def _see(self) -> None:

@@ -63,7 +63,7 @@ class _Procedure:
             report.result, report.comment = False, session.explain(err)
         report.seconds = session.seconds
         history.store(layout, report.record(session.console.redactor))
-        session.console.ending(report.comment)
+        session.console.ending(report.comment, report.notes)
         return report.told(session.console.redactor)
 
     def _mechanism(self, stage: str, release: str) -> tuple[Any, Any]:

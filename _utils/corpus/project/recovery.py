@@ -53,7 +53,7 @@ def repair(minion: Minion, layout: Layout, who: str) -> str | None:
         stages.notify(session)
         history.store(layout, report.record(session.console.redactor))
         journal.close()
-        session.console.ending(report.comment)
+        session.console.ending(report.comment, report.notes)
     return report.comment
 
 

@@ -94,7 +94,7 @@ class _Rollback:
         history.store(layout, report.record(session.console.redactor))
         if report.result or self.journal.last("undone"):
             self.journal.close()
-        session.console.ending(report.comment)
+        session.console.ending(report.comment, report.notes)
         return report.told(session.console.redactor)
 
     def _bring(self) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from corpus.secrets import Redactor
@@ -44,8 +45,10 @@ class Console:
         for row in rows[1:]:
             self._print(" " * 35 + row)
 
-    def ending(self, text: str) -> None:
-        """Say how it all ended."""
+    def ending(self, text: str, notes: Iterable[str] = ()) -> None:
+        """Say how it all ended, after what is worth knowing beside that."""
+        for note in notes:
+            self._print(f"  note: {note}")
         self._print(f"=====> {text}")
 
     def note(self, text: str) -> None:

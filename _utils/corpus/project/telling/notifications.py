@@ -65,6 +65,7 @@ def text(report: Report, redactor: Redactor) -> str:
     rows += [
         f"{stage.stage:<15} {marks[stage.result]:<8} {stage.seconds:7.2f} s  {stage.comment}" for stage in report.stages
     ]
+    rows += ["", *(f"Note: {note}" for note in report.notes)] if report.notes else []
     return redactor.text("\n".join(rows)) + "\n"
 
 

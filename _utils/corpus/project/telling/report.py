@@ -105,6 +105,7 @@ class Report:
     :param kind: deploy, plan, rollback, repair, or the name of a single stage
     :param who: asked for it
     :param when: it began, UTC
+    :param notes: lines worth telling beside the result: a warning, a choice that was made
     """
 
     name: str
@@ -120,6 +121,7 @@ class Report:
     strategy: str = ""
     seconds: float = 0.0
     stages: list[StageReport] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def told(self, redactor: Redactor) -> dict[str, Any]:
         """Return the state-like mapping that doors return: name, result, changes, comment, stages, deployment."""
@@ -138,6 +140,7 @@ class Report:
                 "changes": changes if self.result is not False else {},
                 "comment": self.comment,
                 "deployment": self.deployment,
+                "notes": self.notes,
                 "stages": {stage.stage: stage.told() for stage in self.stages},
             }
         )
@@ -160,6 +163,7 @@ class Report:
                 "previous": self.previous,
                 "strategy": self.strategy,
                 "seconds": round(self.seconds, 3),
+                "notes": self.notes,
                 "stages": {
                     stage.stage: {
                         "result": stage.result,

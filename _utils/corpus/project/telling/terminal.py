@@ -36,6 +36,7 @@ def _report(report: Mapping[str, Any], colors: Mapping[str, Any]) -> str:
         words = (stage["comment"] or "").splitlines() or [""]
         rows.append(f"  {_colored(f'{mark:<6}', color, colors)} {name:<14} {seconds}  {words[0]}".rstrip())
         rows += [" " * 36 + word for word in words[1:]]
+    rows += [_colored(f"  note: {note}", "YELLOW", colors) for note in report.get("notes") or ()]
     _, color = _MARKS[report["result"]]
     planned = report["result"] and report.get("kind") == "plan"
     rows.append(_colored(report["comment"], "CYAN" if planned else color, colors))
