@@ -1,6 +1,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# Tests wait for disks and for processes to start more than they compute: more at a time than there are cores.
+JOBS ?= $(shell expr $$(nproc) + 1)
+
 # What Debian brings and PyPI does not.
 DEMO_PACKAGES := git nginx rsync
 TEST_PACKAGES := $(DEMO_PACKAGES) openssh-client openssh-server sudo systemd
@@ -28,7 +31,7 @@ demo: venv ## push a project, see it served, push a broken one, see it rolled ba
 
 test: venv ## every test
 	tools/debian $(TEST_PACKAGES)
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses $(JOBS) --dist loadscope
 
 check: venv ## format, lint, types, imports between rooms, sls
 	$(BIN)/ruff format --check
