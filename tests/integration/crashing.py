@@ -46,7 +46,7 @@ class Watch:
         from corpus import processes
         from corpus.project.keeping import trees
         from corpus.project.keeping.journal import Journal
-        from corpus.project.running.supervision import Supervisor
+        from corpus.project.running.supervisord import Supervisord
 
         self._patch(Journal, "record", self._record)
         for owner, name in (
@@ -61,7 +61,7 @@ class Watch:
             (processes, "run"),
         ):
             self._patch(owner, name, self._touch)
-        self._patch(Supervisor, "_call", self._ask_supervisor)
+        self._patch(Supervisord, "_call", self._ask_supervisor)
         if self.where.get("slow"):
             self._patch(processes, "run", self._crawl)
         if self.where.get("appears"):

@@ -191,7 +191,7 @@ class Shop:
             found.append(f"the branch does not name what runs: {self.branch()} {manifest['revision']}")
         if (self.own / "journal").exists():
             found.append("the journal is still there")
-        groups = {path.stem for path in self.conf_d.glob(f"{self.name}.*.conf")}
+        groups = {path.stem.rpartition("@")[0] for path in self.conf_d.glob(f"{self.name}.*.conf")}
         if groups != {f"{self.name}.{release}"}:
             found.append(f"supervisor's groups: {groups}")
         alive = [entry for entry in environments() if entry.get("CORPUS_PROJECT") == self.name and self.mine(entry)]
@@ -637,7 +637,7 @@ def test_after_a_power_cut_status_tells_and_one_call_serves_again(shop: Shop) ->
     before = shop.serving()
     power_cut(shop)
     told = shop.driver.do("mc_project.status", shop.name)["answer"]
-    assert told["processes"]["web"]["state"] == "MISSING"
+    assert told["processes"]["web.1"]["state"] == "MISSING"
     assert told["url"] is None
     told = shop.driver.do("mc_project.activate", shop.name)
     assert told["answer"]["result"], told["answer"]["comment"]

@@ -5,7 +5,7 @@ from pathlib import Path
 from corpus import files, processes
 from corpus.project.layout import Roots
 from corpus.project.running import boot
-from corpus.project.running.supervision import Supervisor
+from corpus.project.running.supervisord import Supervisord
 
 
 def test_systemd_understands_the_unit(roots: Roots, tmp_path: Path) -> None:
@@ -14,7 +14,7 @@ def test_systemd_understands_the_unit(roots: Roots, tmp_path: Path) -> None:
     verified = processes.run(["systemd-analyze", "verify", "--man=no", path], check=False)
     ours = [line for line in (verified.output + verified.errors).splitlines() if path.name in line]
     assert ours == []
-    assert str(Supervisor(roots).settings) in boot.text(roots)
+    assert str(Supervisord(roots).settings) in boot.text(roots)
 
 
 def test_each_projects_root_has_a_unit_of_its_own() -> None:

@@ -8,7 +8,7 @@ from corpus import processes
 from corpus.errors import ConfigurationError
 from corpus.project.layout import Layout
 from corpus.project.running import front
-from corpus.project.running.supervision import Supervisor
+from corpus.project.running.supervisord import Supervisord
 
 RELEASE = "20260101T000000Z-00000001"
 
@@ -190,7 +190,7 @@ def test_nginx_takes_what_the_checks_let_through(
     monkeypatch.setattr(front.Front, "_reload", test_only)
     values = cfg(document_root="public", http_port=18080)
     values.update(changes)
-    made = front.Front(layout.roots, Supervisor(layout.roots))
+    made = front.Front(layout.roots, Supervisord(layout.roots))
     assert made.point(
         Layout(layout.roots, "other"), {**values, "domain": "other.example.org", "domains": []}, RELEASE, [20001]
     )
@@ -212,7 +212,7 @@ def test_address_that_another_project_has_is_refused(
     layout: Layout, monkeypatch: pytest.MonkeyPatch, ours: dict[str, Any], theirs: dict[str, Any], words: str
 ) -> None:
     monkeypatch.setattr(front.Front, "_reload", lambda *_: None)
-    made = front.Front(layout.roots, Supervisor(layout.roots))
+    made = front.Front(layout.roots, Supervisord(layout.roots))
     values = cfg(document_root="public", http_port=18080)
     assert made.point(Layout(layout.roots, "other"), {**values, **theirs}, RELEASE, [20001])
     with pytest.raises(ConfigurationError, match=words):

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 from corpus.errors import CorpusError
-from corpus.project.running.supervision import Program, procfile
+from corpus.project.running.formation import procfile
+from corpus.project.running.supervision import Program
+from corpus.project.running.supervisord import configured
 
 
 @pytest.mark.parametrize(
@@ -41,7 +43,7 @@ def test_a_line_that_is_none_is_named_by_its_number(tmp_path: Path, line: str) -
 
 def test_percent_signs_reach_the_program() -> None:
     """In supervisor's configuration they introduce an expansion."""
-    section = Program("web", ("/bin/sh", "-c", "exec date +%s 'a b'"), Path("/srv/100%/log")).configured("demo.x")
-    assert "[program:demo.x.web]" in section
+    section = configured("demo.x", Program("web.1", ("/bin/sh", "-c", "exec date +%s 'a b'"), Path("/srv/100%/log")))
+    assert "[program:demo.x@web.1]" in section
     assert "command=/bin/sh -c 'exec date +%%s '\"'\"'a b'\"'\"''\n" in section
     assert "stdout_logfile=/srv/100%%/log\n" in section

@@ -105,6 +105,7 @@ KEYS: dict[str, Key] = {
             "Port the web front listens on; not set: 80, or 8080 when not root.",
         ),
         Key("processes", "mapping", {}, "Command lines by process type; not set: read from the Procfile."),
+        Key("scale", "mapping", {}, "How many processes of each type run; a type that is not named: one."),
         Key("document_root", "text", None, "Folder of the tree served as files when there is no web process."),
         Key("env", "mapping", {}, "Environment variables of the processes and of build commands."),
         Key(

@@ -13,7 +13,7 @@ from corpus.project.keeping import history, lock, releases, trees
 from corpus.project.keeping.journal import Journal
 from corpus.project.layout import Layout
 from corpus.project.minion import Minion
-from corpus.project.running import front, supervision, view
+from corpus.project.running import formation, front, view
 from corpus.project.session import Request, Session, orderly_end
 from corpus.project.takeover import Takeover
 from corpus.project.telling.report import StageReport
@@ -205,7 +205,7 @@ class Deployment:
         release = self.takeover.new
         if self.in_place:
             self.layout.release(release).mkdir(mode=0o711, exist_ok=True)
-        supervision.specify(self.layout, release, cfg, self._tree(), self.version.views)
+        formation.specify(self.layout, release, cfg, self._tree(), self.version.views)
         kinds = self.takeover.start()
         return f"started {', '.join(kinds)}" if kinds else ""
 

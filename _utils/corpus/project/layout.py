@@ -12,29 +12,35 @@ from corpus.errors import ProjectNotFound, UsageError
 
 #: the folder of links in the state and in the pillar root (the RFC's name for it)
 LINKS = "makina-projects"
+#: what ``corpus.supervisor`` in Salt's configuration may say
+SUPERVISORS = ("auto", "systemd", "supervisord")
 
 
 @dataclass(frozen=True)
 class Roots:
-    """The three folders that all projects of a machine share; all absolute.
+    """What all projects of a machine share: three folders, all absolute, and who keeps their processes running.
 
     :param projects: one folder a project
     :param states: Salt's state tree, where each project's ``.salt`` is linked
     :param pillars: Salt's pillar tree, where each project's pillar is linked
+    :param supervisor: systemd, supervisord, or auto: systemd where it runs and we are root
     """
 
     projects: Path = Path("/srv/projects")
     states: Path = Path("/srv/salt")
     pillars: Path = Path("/srv/pillar")
+    supervisor: str = "auto"
 
     @classmethod
     def configured(cls, opts: Mapping[str, Any]) -> Roots:
-        """Read them from Salt's configuration: ``corpus.projects_root``, ``corpus.states_root``, ``corpus.pillar_root``.
+        """Read them from Salt's configuration.
 
-        :raises UsageError: one of them is not an absolute path
+        ``corpus.projects_root``, ``corpus.states_root``, ``corpus.pillar_root``, ``corpus.supervisor``.
+
+        :raises UsageError: a folder is not an absolute path, or there is no such supervisor
         """
         nested = opts.get("corpus") or {}
-        found = {}
+        found: dict[str, Any] = {}
         for part, key in (
             ("projects", "projects_root"),
             ("states", "states_root"),
@@ -46,6 +52,13 @@ class Roots:
             if not isinstance(value, str) or not value.startswith("/"):
                 raise UsageError(f"corpus.{key} in Salt's configuration must be an absolute path, not {value!r}.")
             found[part] = Path(value)
+        kind = opts.get("corpus.supervisor", nested.get("supervisor") if isinstance(nested, Mapping) else None)
+        if kind is not None:
+            if kind not in SUPERVISORS:
+                raise UsageError(
+                    f"corpus.supervisor in Salt's configuration is one of {', '.join(SUPERVISORS)}, not {kind!r}."
+                )
+            found["supervisor"] = kind
         return cls(**found)
 
     @property
@@ -161,6 +174,10 @@ class Layout:
     def logs(self) -> Path:
         """What the project's processes print."""
         return self.folder / "logs"
+
+    def log(self, kind: str) -> Path:
+        """What the processes of a type print, of all releases."""
+        return self.logs / f"{kind}.log"
 
     # what corpus keeps about the project, readable by nobody else
     @property

@@ -11,7 +11,7 @@ from corpus.project.deployment import Deployment
 from corpus.project.keeping import trees
 from corpus.project.layout import Layout
 from corpus.project.minion import Minion
-from corpus.project.running import supervision, view
+from corpus.project.running import formation, view
 from corpus.project.session import Request, Session, orderly_end
 from corpus.project.telling.report import StageReport
 from corpus.project.version import Version
@@ -82,7 +82,7 @@ class Plan(Deployment):
                 else "no artifacts: the pushed tree is the release"
             )
         if stage == "activate":
-            kinds = sorted(set(cfg["processes"] or supervision.procfile(self._plan_tree())) - {"release"})
+            kinds = sorted(formation.types(cfg, self._plan_tree()))
             return (
                 f"would start {', '.join(kinds)}, check their health, and exchange the trees"
                 if kinds

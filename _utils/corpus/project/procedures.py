@@ -11,7 +11,7 @@ from corpus.project.keeping import history, lock
 from corpus.project.keeping.journal import Journal
 from corpus.project.layout import Layout
 from corpus.project.minion import Minion
-from corpus.project.running import supervision, view
+from corpus.project.running import formation, view
 from corpus.project.session import Request, Session, orderly_end
 from corpus.project.takeover import Takeover
 from corpus.project.telling.report import Report, StageReport
@@ -96,7 +96,7 @@ class _Procedure:
         """Start the release's processes again, as the configuration has them now; requests under way are finished."""
         session, layout = self.session, self.layout
         over = Takeover(layout, _Unjournaled(layout), release, release)
-        supervision.specify(layout, release, session.cfg, layout.project, view.possible())
+        formation.specify(layout, release, session.cfg, layout.project, view.possible())
         kinds = over.start()
         over.prove(session.cfg)
         served = over.serve(session.cfg)

@@ -15,7 +15,7 @@ from corpus.project.keeping import history, lock, releases, trees
 from corpus.project.keeping.journal import Journal
 from corpus.project.layout import Layout, Roots
 from corpus.project.minion import Minion, merged, project_pillar
-from corpus.project.running import front, supervision
+from corpus.project.running import formation, front, supervision
 from corpus.secrets import Redactor
 
 
@@ -45,9 +45,9 @@ def status(minion: Minion, name: str) -> dict[str, Any]:
     cfg = assembled(minion, layout).values
     running = layout.running()
     manifest = files.read_json(layout.manifest(running), {}) if running else {}
-    supervisor = supervision.Supervisor(layout.roots)
+    supervisor = supervision.of(layout.roots)
     up = supervisor.processes(supervision.group_name(layout, running)) if running else []
-    wanted = supervision.specified(layout, running)["processes"] if running else {}
+    wanted = formation.specified(layout, running)["processes"] if running else {}
     serves = front.Front(layout.roots, supervisor).serves(layout, cfg) if running else None
     busy = lock.holder(layout)
     return {
@@ -64,7 +64,7 @@ def status(minion: Minion, name: str) -> dict[str, Any]:
                 (
                     {"state": process.state, "pid": process.pid, "is": process.words}
                     for process in up
-                    if process.type == kind
+                    if process.name == kind
                 ),
                 {"state": "MISSING", "pid": 0, "is": "not known to the supervisor"},
             )
@@ -157,7 +157,7 @@ def destroy(minion: Minion, name: str, confirm: str | None, who: str) -> dict[st
     with lock.held(layout, "destroy", who):
         cfg = initialization.settled(minion, layout, configuration.stored_settings(layout))
         recovery.repair(minion, layout, who)
-        supervisor = supervision.Supervisor(layout.roots)
+        supervisor = supervision.of(layout.roots)
         supervision.stop_others(supervisor, layout, None)
         front.Front(layout.roots, supervisor).forget(layout)
         last = _last_archive(layout, Path(cfg["data_root"]))

@@ -12,7 +12,7 @@ from corpus.project.keeping import history, lock, releases, trees
 from corpus.project.keeping.journal import Journal
 from corpus.project.layout import Layout
 from corpus.project.minion import Minion
-from corpus.project.running import supervision, view
+from corpus.project.running import formation, view
 from corpus.project.session import Request, Session, orderly_end
 from corpus.project.takeover import Takeover
 
@@ -124,9 +124,9 @@ class _Rollback:
             self.journal.record("stage", stage=workflow.SWITCH)
             cfg, layout = self.session.cfg, self.layout
             if layout.processes(self.release).exists():
-                supervision.with_new_port(layout, self.release)
+                formation.with_new_ports(layout, self.release)
             else:
-                supervision.specify(layout, self.release, cfg, layout.tree(self.release), view.possible())
+                formation.specify(layout, self.release, cfg, layout.tree(self.release), view.possible())
             kinds = self.takeover.start()
             words = [f"started {', '.join(kinds)}" if kinds else "", self.takeover.prove(cfg)]
             self.takeover.exchange_tree()

@@ -16,7 +16,7 @@ from corpus.errors import CorpusError
 from corpus.project.keeping import trees
 from corpus.project.keeping.journal import Journal
 from corpus.project.layout import Layout
-from corpus.project.running import front, health, supervision
+from corpus.project.running import formation, front, health, supervision
 
 
 class Takeover:
@@ -30,7 +30,7 @@ class Takeover:
 
     def __init__(self, layout: Layout, journal: Journal, old: str | None, new: str) -> None:
         self.layout, self.journal, self.old, self.new = layout, journal, old, new
-        self.supervisor = supervision.Supervisor(layout.roots)
+        self.supervisor = supervision.of(layout.roots)
         self.front = front.Front(layout.roots, self.supervisor)
         #: what :meth:`undo` could not bring back, in words
         self.problems: list[str] = []
@@ -79,27 +79,27 @@ class Takeover:
 
     def start(self) -> list[str]:
         """Start the new release's processes beside the old one's; return their types."""
-        if not supervision.specified(self.layout, self.new)["processes"]:
+        if not formation.specified(self.layout, self.new)["processes"]:
             return []
         self.journal.record("start", release=self.new)
         return supervision.start(self.supervisor, self.layout, self.new)
 
     def prove(self, cfg: Mapping[str, Any]) -> str:
-        """Ask the new release's web process whether it is well; return its answer in words.
+        """Ask each web process of the new release whether it is well; return the last answer in words.
 
-        :raises CorpusError: it is not
+        :raises CorpusError: one is not
         """
         check = health.Check.configured(cfg)
-        port = supervision.specified(self.layout, self.new)["port"]
-        if port is None:
-            return ""
+        words = ""
         try:
-            return health.wait(
-                check, "127.0.0.1", port, lambda: supervision.running(self.supervisor, self.layout, self.new)
-            )
+            for port in formation.ports(self.layout, self.new):
+                words = health.wait(
+                    check, "127.0.0.1", port, lambda: supervision.running(self.supervisor, self.layout, self.new)
+                )
         except CorpusError as err:
-            words = supervision.last_words(self.layout, "web")
-            raise CorpusError(f"{err} The web process said last: {words}" if words else str(err)) from err
+            last = supervision.last_words(self.layout, formation.WEB)
+            raise CorpusError(f"{err} The web process said last: {last}" if last else str(err)) from err
+        return words
 
     def serve(self, cfg: Mapping[str, Any]) -> str:
         """Send the web front to the new release and ask through it; return where it is served, or an empty text.
@@ -109,12 +109,12 @@ class Takeover:
         site = self.front.site(self.layout)
         before = site.read_text(encoding="utf-8") if site.exists() else None
         self.journal.record("serve", before=before)
-        port = supervision.specified(self.layout, self.new)["port"]
-        if not self.front.point(self.layout, cfg, self.new, [] if port is None else [port]):
+        ports = formation.ports(self.layout, self.new)
+        if not self.front.point(self.layout, cfg, self.new, ports):
             self.front.forget(self.layout)
             return ""
         check = health.Check.configured(cfg)
-        if port is None and "status" not in cfg["healthcheck"]:
+        if not ports and "status" not in cfg["healthcheck"]:
             check = health.Check(path=check.path, status=(200, 301, 302, 304), timeout=2, host=check.host)
         health.wait(check, front.loopback(cfg), cfg["http_port"])
         return front.url(cfg)
@@ -134,7 +134,7 @@ class Takeover:
         files.flush_folder(self.layout.deployed)
         self._awake(self.new)
         if self.old:
-            self.front.drain(float(supervision.specified(self.layout, self.old).get("drain", 0)))
+            self.front.drain(float(formation.specified(self.layout, self.old).get("drain", 0)))
         supervision.stop_others(self.supervisor, self.layout, self.new)
 
     def undo(self) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from corpus import files, processes
 from corpus.project.layout import Roots
-from corpus.project.running.supervision import Supervisor
+from corpus.project.running.supervisord import Supervisord
 
 _UNITS = Path("/etc/systemd/system")
 
@@ -44,7 +44,7 @@ def unit(roots: Roots) -> Path:
 
 def text(roots: Roots) -> str:
     """Return the unit."""
-    supervisor = Supervisor(roots)
+    supervisor = Supervisord(roots)
     return _UNIT.format(
         projects=_escaped(str(roots.projects)),
         folder=_escaped(str(supervisor.folder)),

@@ -4,7 +4,8 @@ Each process gets it in a mount namespace of its own (mount_namespaces(7)); nobo
 put together in empty folders and bound over the project's folder, whose own entries may be exchanged meanwhile: a
 mount sits on a directory, not on its name, so a process keeps the tree that it started with.
 
-This file is also a program, and needs nothing but Python: ``view.py SPECIFICATION`` starts one process of a release.
+This file is also a program, and needs nothing but Python: ``view.py SPECIFICATION PROCESS`` starts one process of a
+release, whoever supervises it. It begins with all that it takes to make a view, and ends as the project's user.
 """
 
 from __future__ import annotations
@@ -106,6 +107,23 @@ def become(user: str | None) -> None:
     os.setuid(entry.pw_uid)
 
 
+def print_to(log: str, user: str | None) -> None:
+    """Send what this process prints to the end of a file, which is opened as ``user``: they could put a link there.
+
+    :raises OSError: it cannot be opened
+    """
+    entry = pwd.getpwnam(user) if user and os.geteuid() == 0 else None
+    if entry:
+        os.setegid(entry.pw_gid)
+        os.seteuid(entry.pw_uid)
+    handle = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+    if entry:
+        os.seteuid(0)
+        os.setegid(0)
+    os.dup2(handle, 1)
+    os.dup2(handle, 2)
+
+
 def main(argv: list[str]) -> None:
     """Start a process as its specification (JSON) says: view, user, folder, environment, argument list.
 
@@ -115,6 +133,7 @@ def main(argv: list[str]) -> None:
     with open(argv[1], encoding="utf-8") as stream:
         release = json.load(stream)
     process = release["processes"][argv[2]]
+    print_to(os.path.join(release["logs"], f"{process['type']}.log"), release["user"])
     if release["view"] and os.path.isdir(release["tree"]):
         enter(release["project_dir"], release["view"], {"project": release["tree"]}, hidden=(".corpus",))
     os.umask(0o022)
