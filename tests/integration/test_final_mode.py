@@ -5,6 +5,7 @@ import io
 import json
 import shutil
 import tarfile
+import tempfile
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -22,10 +23,12 @@ def quick(machine: Machine) -> None:
 
 
 @pytest.fixture
-def staging(tmp_path: Path) -> Iterator[Machine]:
-    made = Machine(tmp_path / "staging", quick=True)
-    yield made
-    made.stop()
+def staging() -> Iterator[Machine]:
+    with tempfile.TemporaryDirectory(prefix="corpus-", dir="/tmp") as folder:
+        Path(folder).chmod(0o755)  # its web front has a user of its own
+        made = Machine(Path(folder) / "staging", quick=True)
+        yield made
+        made.stop()
 
 
 class _Silent(SimpleHTTPRequestHandler):

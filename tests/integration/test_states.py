@@ -38,6 +38,7 @@ def test_states_are_honest(machine: Machine) -> None:
                   mc_project.initialized:
                     - name: carried
                     - user: root
+                    - installer: generic
                     - data: {{colour: red}}
                 running:
                   mc_project.deployed:
@@ -95,7 +96,7 @@ def test_states_are_honest(machine: Machine) -> None:
 
 def test_top_and_standalone_of_a_project_and_its_stages(machine: Machine) -> None:
     """The generated ``top.sls`` and ``standalone.sls`` are applied as they are; a stage's sls says what to use."""
-    machine.init("tops")
+    machine.init("tops", installer="generic")
     tree = machine.work_tree("tops", {"which": "one"})
     assert tree.push("-o", "no-deploy").status == 0
     states, ended = apply(machine, "makina-projects.tops.standalone")

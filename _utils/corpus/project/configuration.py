@@ -1,6 +1,6 @@
 """``cfg``: the mapping that describes a project, assembled from layers and handed live to every sls.
 
-Layers, weakest first: defaults, the installer's defaults, ``env_defaults[default_env]``, ``os_defaults[os_family, os]``,
+Layers, weakest first: defaults, the installer's defaults, what is found in the tree, ``env_defaults[default_env]``, ``os_defaults[os_family, os]``,
 the registry's ``env``, ``.salt/PILLAR.sample``, pillar ``makina-projects.<name>``, grains likewise, saved settings, keyword arguments.
 """
 
@@ -18,7 +18,8 @@ from typing import Any
 
 from corpus import files, identifiers, secrets
 from corpus.errors import ConfigurationError
-from corpus.project import installers, workflow
+from corpus.project import found, installers, workflow
+from corpus.project.found import Found
 from corpus.project.keeping import registry
 from corpus.project.layout import Layout
 
@@ -76,8 +77,8 @@ KEYS: dict[str, Key] = {
         Key(
             "installer",
             "text",
-            "generic",
-            "Official name, absolute path, or path inside the project's .salt.",
+            installers.AUTO,
+            "auto (what the tree is, is looked for in it), official name, absolute path, or path inside the project's .salt.",
         ),
         Key(
             "operation_mode",
@@ -191,11 +192,15 @@ class Configuration:
     :param values: the whole ``cfg``
     :param sources: where each value came from, by dotted key (``data.port``)
     :param installer: folder of the installer, absolute
+    :param found: what the tree says of itself, when the installer was looked for in it and something was found
+    :param looked: whether the installer was looked for in the tree
     """
 
     values: dict[str, Any]
     sources: dict[str, str]
     installer: Path
+    found: Found | None = None
+    looked: bool = False
 
     def explained(self) -> dict[str, dict[str, Any]]:
         """Return ``{dotted key: {"value": …, "from": …}}``."""
@@ -242,12 +247,17 @@ def assemble(
     lowest = [base, Layer("defaults", _checked(chosen["defaults"], "defaults"))]
     chosen = _with_environment([*lowest, *above])
     chosen, _ = _merged([*lowest, *_selected(chosen, grains), *above])
-    installer, version = _installer(chosen) if with_installer else (KEYS["installer"].default, chosen["api_version"])
+    asked, version = _installer(chosen) if with_installer else (installers.PLAIN, chosen["api_version"])
+    seen = found.look(salt_root.parent, installers.official(version)) if asked == installers.AUTO else None
+    installer = asked if asked != installers.AUTO else seen.installer if seen else installers.PLAIN
     folder = installers.find(installer, version, salt_root)
     lowest.append(Layer(f"installer {installer}", _checked(installers.defaults(folder), f"{folder}/defaults.yaml")))
+    if with_installer:
+        told = seen.values if seen else found.values(salt_root.parent, installer)
+        lowest.append(Layer("found in the tree", _checked(told, "what was found in the tree")))
     chosen = _with_environment([*lowest, *above])
     values, sources = _merged([*lowest, *_selected(chosen, grains), *above])
-    if with_installer and _installer(values) != (installer, version):
+    if with_installer and _installer(values) != (asked, version):
         raise ConfigurationError(f"{folder}/defaults.yaml: an installer cannot choose another one, or another API.")
     for key, value in _fixed(layout, values, grains, privileged).items():
         values[key] = value
@@ -255,10 +265,13 @@ def assemble(
     if values["default_env"] is None:
         values["default_env"] = chosen["default_env"]
         sources["default_env"] = "operation_mode"
+    if with_installer and asked == installers.AUTO:
+        values["installer"] = installer
+        sources["installer"] = f"auto: {seen.why}" if seen else "auto: nothing to recognize in the tree"
     _resolve(values)
     for key in ("project_branch", "pillar_branch"):
         identifiers.branch_name(values[key])
-    return Configuration(values, sources, folder)
+    return Configuration(values, sources, folder, seen, with_installer and asked == installers.AUTO)
 
 
 def stored_settings(layout: Layout) -> dict[str, Any]:

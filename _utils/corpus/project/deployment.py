@@ -91,6 +91,8 @@ class Deployment:
             f"{verb} {self.layout.name} {self.session.id} ({cfg['operation_mode']}) at {revision} by {self.request.who}"
         )
         self.console.note(f"strategy: {self.report.strategy}")
+        if not workflow.runs(workflow.ALL["release_sync"], cfg) or not cfg["release_artifacts_urls"]:
+            stages.recognize(self.session)
         cfg["current_release_dir"] = str(self.layout.release(self.session.id))
         cfg["deployment"] = {
             "id": self.session.id,
@@ -197,6 +199,7 @@ class Deployment:
         dot_salt.complete(tree / ".salt", self.session.user, self.session.cfg["group"])
         self.session.configure(tree, self.version.pillar_now, self.request.settings)
         check(self.session.cfg)
+        stages.recognize(self.session)
         self.session.wire(self.layout.salt, tree / ".salt")
 
     def _start(self, _: StageReport) -> str:

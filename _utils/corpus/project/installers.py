@@ -15,6 +15,11 @@ from corpus.errors import ConfigurationError
 from corpus.project import workflow
 from corpus.project.layout import LINKS
 
+#: no installer, but the wish that one be chosen by what is found in the tree
+AUTO = "auto"
+#: the installer that does nothing by itself
+PLAIN = "generic"
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 

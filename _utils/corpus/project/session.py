@@ -131,7 +131,7 @@ class Session:
             privileged=self.minion.privileged,
         )
         self.console.redactor.forget(_addresses(made.values))
-        self.installer = made.installer
+        self.installer, self.found, self.looked = made.installer, made.found, made.looked
         kept: dict[str, Any] = {
             key: self.cfg[key]
             for key in ("deployment", "current_archive_dir", "current_release_dir")

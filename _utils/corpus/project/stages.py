@@ -9,9 +9,9 @@ from typing import Any
 
 import psutil
 
-from corpus import processes
-from corpus.errors import CorpusError
-from corpus.project import configuration, dot_salt, initialization, takeover, upgrades, workflow
+from corpus import files, processes
+from corpus.errors import ConfigurationError, CorpusError
+from corpus.project import configuration, dot_salt, found, initialization, takeover, upgrades, workflow
 from corpus.project.git import repositories
 from corpus.project.keeping import archives, artifacts, releases, trees
 from corpus.project.keeping.journal import Journal
@@ -35,6 +35,25 @@ def prepare_editable(session: Session, request: Request) -> None:
         dot_salt.complete(layout.salt, user, before["group"])
     session.report.revision = repositories.revision(layout.project, "HEAD", user)
     session.configure(layout.project, layout.pillar, request.settings)
+
+
+def recognize(session: Session) -> None:
+    """Say which installer was chosen for the tree, and why; nothing when somebody named one.
+
+    :raises ConfigurationError: nothing in the tree can be recognized
+    """
+    cfg, seen = session.cfg, session.found
+    if not session.looked:
+        return
+    if seen is None and not cfg["processes"] and not cfg["document_root"]:
+        raise ConfigurationError(
+            "There is nothing in the tree by which corpus could tell how to deploy it. It looked for "
+            f"{found.LOOKED_FOR}. Add one of them (a Procfile says what runs), or set the key installer."
+        )
+    before = files.read_json(session.layout.snapshot, {}).get("installer") if session.layout.running() else None
+    changed = f"; it was {before} before" if before and before != cfg["installer"] else ""
+    why = f"because of {seen.why}" if seen else "because the configuration says what to serve"
+    session.console.line(f"auto: {cfg['installer']}, {why}{changed}")
 
 
 def archive(session: Session, release: str, report: StageReport) -> str:

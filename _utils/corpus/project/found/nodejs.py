@@ -1,0 +1,36 @@
+"""Node.js applications: what says that a tree is one."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from corpus.project.found import files
+
+_STARTS = re.compile(r"(\S*/)?(node|npm|npx|yarn|pnpm|next|nuxt|pm2-runtime)(\s|$)")
+_LOCKS = ("package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml")
+
+
+def look(tree: Path) -> str | None:
+    """Return why a tree is a Node.js application, or None."""
+    if not files.has(tree, "package.json"):
+        return None
+    lock = files.has(tree, *_LOCKS)
+    return f"package.json and {lock}" if lock else "package.json"
+
+
+def starts(command: str) -> bool:
+    """Tell whether a command line starts Node.js."""
+    return bool(_STARTS.match(command))
+
+
+def serves(tree: Path) -> bool:
+    """Tell whether the package itself says how it is started."""
+    scripts = files.mapping(tree, "package.json").get("scripts")
+    return isinstance(scripts, dict) and isinstance(scripts.get("start"), str)
+
+
+def values(tree: Path) -> dict[str, Any]:
+    """Return what follows from a Node.js tree."""
+    return {}
