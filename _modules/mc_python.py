@@ -2,15 +2,16 @@
 Python applications
 ===================
 
-What the ``python`` installer's sls need to know about a tree and about this machine.
+What this machine has for a Python application, and what its tree says of itself.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from corpus.door import translated
-from corpus.project import python
+from corpus.project.python import dependencies, interpreters
 
 __virtualname__ = "mc_python"
 
@@ -32,7 +33,7 @@ def uv(cfg: dict[str, Any]) -> str:
 
         salt-call --local mc_python.uv "{user: shop}"
     """
-    return python.uv(cfg.get("user"))
+    return interpreters.uv(cfg.get("user"))
 
 
 def interpreter(cfg: dict[str, Any]) -> str:
@@ -40,7 +41,8 @@ def interpreter(cfg: dict[str, Any]) -> str:
     Return the path of the Python that makes the project's environment: one that the project's user may run.
 
     cfg
-        The project's configuration; ``data.python.interpreter`` names a command or a path.
+        The project's configuration: ``data.python.interpreter`` names a command or a path; not set: what the tree in
+        ``project_root`` asks for (``.python-version``, ``runtime.txt``, ``requires-python``).
 
     CLI Example:
 
@@ -49,12 +51,15 @@ def interpreter(cfg: dict[str, Any]) -> str:
         salt-call --local mc_python.interpreter "{user: shop, data: {python: {interpreter: python3.12}}}"
     """
     with translated():
-        return python.interpreter(cfg["data"]["python"]["interpreter"], cfg.get("user"))
+        wanted = cfg.get("data", {}).get("python", {}).get("interpreter")
+        if wanted:
+            return interpreters.interpreter(wanted, cfg.get("user")).path
+        return interpreters.suitable(Path(cfg["project_root"]), cfg.get("user")).path
 
 
-def requirements(cfg: dict[str, Any]) -> list[str]:
+def dependencies_from(cfg: dict[str, Any]) -> list[str]:
     """
-    Return those of the configured requirements files that exist in the tree.
+    Return the files that say what the project's environment holds: a lock and what it belongs to, or requirements.
 
     cfg
         The project's configuration: ``project_root`` and ``data.python.requirements``.
@@ -63,22 +68,8 @@ def requirements(cfg: dict[str, Any]) -> list[str]:
 
     .. code-block:: bash
 
-        salt-call --local mc_python.requirements "{project_root: /srv/projects/shop/project, data: {python: {requirements: [requirements.txt]}}}"
+        salt-call --local mc_python.dependencies_from "{project_root: /srv/projects/shop/project, data: {python: {requirements: [requirements.txt]}}}"
     """
-    return python.requirements(cfg["project_root"], cfg["data"]["python"]["requirements"])
-
-
-def is_package(cfg: dict[str, Any]) -> bool:
-    """
-    Tell whether the tree itself can be installed: it has a ``pyproject.toml`` with a project, or a ``setup.py``.
-
-    cfg
-        The project's configuration: ``project_root``.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt-call --local mc_python.is_package "{project_root: /srv/projects/shop/project}"
-    """
-    return python.is_package(cfg["project_root"])
+    with translated():
+        source = dependencies.chosen(Path(cfg["project_root"]), cfg["data"]["python"]["requirements"])
+        return list(source.files) if source else []

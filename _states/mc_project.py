@@ -8,12 +8,11 @@ installers: it runs a command as the project's user and shows its output to whoe
 
 from __future__ import annotations
 
-import os
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from corpus import processes
 from corpus.errors import CorpusError
+from corpus.project import commands
 
 if TYPE_CHECKING:
     __salt__: dict[str, Any]
@@ -28,12 +27,6 @@ def __virtual__():
 
 def _answer(name: str, result: bool | None, comment: str, changes: Any = None) -> dict[str, Any]:
     return {"name": name, "result": result, "comment": comment, "changes": changes or {}}
-
-
-def _telling_line(output: str) -> str:
-    """Return the line of a failed command's output that says most: the last that speaks of an error, else the last."""
-    lines = [line.strip() for line in output.splitlines() if line.strip()] or ["it printed nothing"]
-    return next((line for line in reversed(lines) if line.lower().startswith(("error", "fatal"))), lines[-1])
 
 
 def initialized(name: str, **configuration: Any) -> dict[str, Any]:
@@ -122,7 +115,8 @@ def command(
         Folder to run it in; the project's tree when not set.
 
     env
-        Environment variables, on top of the project's own (its ``env``, ``DATA_ROOT``, ``HOME``).
+        Environment variables, on top of the project's own (its ``env``, ``DATA_ROOT``, ``HOME``, and ``PATH``, in which the
+        folders of the tree that ``paths`` names come first).
 
     runas
         Unix user; the project's user when not set.
@@ -146,28 +140,16 @@ def command(
         return _answer(name, False, f"The command cannot be split into words: {err}.")
     if not words:
         return _answer(name, False, "The command is empty.")
-    surroundings = {key: str(value) for key, value in (cfg.get("env") or {}).items()}
-    if cfg:
-        surroundings.update(DATA_ROOT=cfg["data_root"], HOME=cfg["home"], CORPUS_PROJECT=cfg["name"])
-    surroundings.update({key: str(value) for key, value in (env or {}).items()})
-    cwd = cwd or cfg.get("project_root") or "/"
-    if "/" in words[0]:
-        words[0] = os.path.join(cwd, words[0])
     try:
-        status, output = processes.stream(
+        commands.run(
+            cfg,
             words,
             lambda line: print(line, flush=True),  # noqa: T201 - to the worker's pipe, and so to who pushed
-            user=runas or cfg.get("user"),
+            env={key: str(value) for key, value in (env or {}).items()},
             cwd=cwd,
-            env=surroundings,
+            user=runas,
             timeout=timeout,
         )
-    except FileNotFoundError as err:
-        return _answer(name, False, f"{err.filename} does not exist.")
-    except OSError as err:
-        return _answer(name, False, f"{words[0]} cannot be run: {err.strerror}.")
     except CorpusError as err:
         return _answer(name, False, str(err))
-    if status:
-        return _answer(name, False, f"Exit status {status}: {_telling_line(output)}")
     return _answer(name, True, "The command ran.", {"ran": name})

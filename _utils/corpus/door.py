@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,3 +33,28 @@ def answered(report: Mapping[str, Any], context: MutableMapping[str, Any]) -> di
     if report.get("result") is False:
         context["retcode"] = 1
     return dict(report)
+
+
+def state(
+    name: str,
+    opts: Mapping[str, Any],
+    work: Callable[[MutableMapping[str, Any], Callable[[str], None]], tuple[str, Mapping[str, Any]]],
+) -> dict[str, Any]:
+    """Run what a state of a project's sls does, and return what Salt expects of a state.
+
+    :param work: gets the live ``cfg`` and a function that shows a line to whoever pushed; returns its comment and changes
+    """
+    if opts["test"]:
+        return _state(name, None, "It would run; what it would change is not known.", {})
+    cfg = opts.get("ms_project")
+    if cfg is None:
+        return _state(name, False, "This state is for the sls of a project: there is no cfg here.", {})
+    try:
+        comment, changes = work(cfg, lambda line: print(line, flush=True))  # noqa: T201 - to the worker's pipe
+    except CorpusError as err:
+        return _state(name, False, str(err), {})
+    return _state(name, True, comment, changes)
+
+
+def _state(name: str, result: bool | None, comment: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": name, "result": result, "comment": comment, "changes": dict(changes)}

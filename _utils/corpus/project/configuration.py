@@ -107,6 +107,12 @@ KEYS: dict[str, Key] = {
         ),
         Key("processes", "mapping", {}, "Command lines by process type; not set: read from the Procfile."),
         Key("scale", "mapping", {}, "How many processes of each type run; a type that is not named: one."),
+        Key(
+            "paths",
+            "list",
+            ["venv/bin", "bin", "node_modules/.bin"],
+            "Folders of the tree with programs, first on the PATH of processes and build commands.",
+        ),
         Key("document_root", "text", None, "Folder of the tree served as files when there is no web process."),
         Key("env", "mapping", {}, "Environment variables of the processes and of build commands."),
         Key(
@@ -146,6 +152,13 @@ KEYS: dict[str, Key] = {
         Key("project_dir", "text", None, "The project's folder.", fixed=True),
         Key("project_root", "text", None, "The runtime tree.", fixed=True),
         Key("salt_root", "text", None, "The runtime tree's .salt.", fixed=True),
+        Key(
+            "previous_root",
+            "text",
+            None,
+            "While a new version is built: the tree that runs, for reading.",
+            fixed=True,
+        ),
         Key("pillar_root", "text", None, "The clone of the pillar.", fixed=True),
         Key("build_root", "text", None, "Scratch space of the build stage.", fixed=True),
         Key("deploy_root", "text", None, "Where releases are put together and unpacked.", fixed=True),

@@ -19,6 +19,9 @@ from corpus.project.takeover import Takeover
 from corpus.project.telling.report import StageReport
 from corpus.project.version import Version, check, settled
 
+#: the tree that runs, as the worker sees it while the new one stands at its place
+PREVIOUS = "previous"
+
 
 def deploy(minion: Minion, name: str, request: Request) -> dict[str, Any]:
     """Deploy a project, or leave everything as it was.
@@ -180,15 +183,18 @@ class Deployment:
         if self.in_place:
             words = "your own tree, nothing was copied"
         elif self.version.views:
-            view.prepare(str(layout.folder), str(layout.view))
+            beside = {PREVIOUS: str(layout.project)} if self.takeover.old else {}
+            view.prepare(str(layout.folder), str(layout.view), tuple(beside))
             instead = {"project": str(self.version.tree)}
             if self.version.pillar.is_dir():
                 instead["pillar"] = str(self.version.pillar)
-            session.worker.enter(str(layout.folder), str(layout.view), instead)
+            session.worker.enter(str(layout.folder), str(layout.view), instead, beside)
+            session.cfg["previous_root"] = str(layout.folder / PREVIOUS) if beside else None
             words = "new tree prepared beside the running one"
         else:
             self.takeover.exchange_tree()
             self.takeover.exchange_pillar()
+            session.cfg["previous_root"] = str(layout.tree(self.takeover.old)) if self.takeover.old else None
             words = "exchanged before the build (no private view is possible here), the old tree is kept whole"
         session.sls("deploy", report)
         return words

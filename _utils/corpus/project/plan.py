@@ -64,7 +64,7 @@ class Plan(Deployment):
         elif self.version.views:
             session.wire(layout.salt, self.version.tree / ".salt")
             view.prepare(str(layout.folder), str(layout.view))
-            session.worker.enter(str(layout.folder), str(layout.view), {"project": str(self.version.tree)})
+            session.worker.enter(str(layout.folder), str(layout.view), {"project": str(self.version.tree)}, {})
         else:
             session.wire(self.version.tree / ".salt")
 

@@ -72,12 +72,13 @@ class Worker:
             self._selector.register(handle, selectors.EVENT_READ, _Lines(handle, listener))
         self._open = True
 
-    def enter(self, project_dir: str, folders: str, instead: Mapping[str, str]) -> None:
+    def enter(self, project_dir: str, folders: str, instead: Mapping[str, str], beside: Mapping[str, str]) -> None:
         """Let the child see other folders in the place of some of the project's, see :func:`view.enter`.
 
         :raises CorpusError: the kernel does not allow it
         """
-        self._ask({"do": "enter", "project_dir": project_dir, "view": folders, "instead": dict(instead)}, 30)
+        question = {"do": "enter", "project_dir": project_dir, "view": folders}
+        self._ask({**question, "instead": dict(instead), "beside": dict(beside)}, 30)
 
     def run(
         self, reference: str, changes: Mapping[str, Any], seconds: float
@@ -256,7 +257,9 @@ def _serve(connection: socket.socket, make_runner: Callable[[], SlsRunner]) -> N
             question = json.loads(line)
             try:
                 if question["do"] == "enter":
-                    view.enter(question["project_dir"], question["view"], question["instead"])
+                    view.enter(
+                        question["project_dir"], question["view"], question["instead"], beside=question["beside"]
+                    )
                     answer: dict[str, Any] = {}
                 else:
                     runner = runner or make_runner()

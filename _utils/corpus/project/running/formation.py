@@ -17,6 +17,7 @@ from typing import Any
 
 from corpus import files
 from corpus.errors import ConfigurationError, CorpusError
+from corpus.project.commands import search_path
 from corpus.project.layout import Layout
 
 WEB = "web"
@@ -116,7 +117,7 @@ def specification_of(
     commands = types(cfg, tree)
     root = layout.project
     env = {
-        "PATH": f"{root}/venv/bin:{root}/bin:{root}/node_modules/.bin:/usr/local/bin:/usr/bin:/bin",
+        "PATH": search_path(cfg),
         "HOME": str(layout.home),
         "LANG": "C.UTF-8",
         "DATA_ROOT": str(cfg["data_root"]),

@@ -22,6 +22,9 @@ SESSION = "CORPUS_SESSION"
 _CLONE_NEWNS = 0x00020000
 _CLONE_NEWUSER = 0x10000000
 _MS_REC, _MS_BIND, _MS_PRIVATE = 16384, 4096, 1 << 18
+_MS_RDONLY, _MS_REMOUNT, _MS_RELATIME = 1, 32, 1 << 21
+#: what a mount may not lose when it is made read-only (statvfs(3) and mount(2) have the same numbers for these)
+_KEPT = os.ST_NOSUID | os.ST_NODEV | os.ST_NOEXEC | os.ST_NOATIME | os.ST_NODIRATIME
 
 
 def _libc() -> ctypes.CDLL:
@@ -40,6 +43,14 @@ def _bind(source: str, target: str, recursive: bool = False) -> None:
         _libc().mount(os.fsencode(source), os.fsencode(target), None, flags, None),
         f"bind {source} on {target}",
     )
+
+
+def _show(source: str, target: str) -> None:
+    """Bind a folder for reading only."""
+    _bind(source, target)
+    had = os.statvfs(target).f_flag
+    flags = _MS_REMOUNT | _MS_BIND | _MS_RDONLY | (had & _KEPT) | (_MS_RELATIME if had & os.ST_RELATIME else 0)
+    _check(_libc().mount(None, os.fsencode(target), None, flags, None), f"make {target} read-only")
 
 
 def isolate() -> None:
@@ -73,20 +84,32 @@ def possible() -> bool:
     return os.waitpid(child, 0)[1] == 0
 
 
-def prepare(project_dir: str, view: str) -> None:
-    """Make the empty folders that a view of ``project_dir`` is put together on."""
+def prepare(project_dir: str, view: str, beside: tuple[str, ...] = ()) -> None:
+    """Make the empty folders that a view of ``project_dir`` is put together on.
+
+    :param beside: names of folders that are shown beside its own entries
+    """
     os.makedirs(view, mode=0o755, exist_ok=True)
+    for name in beside:
+        os.makedirs(os.path.join(view, name), exist_ok=True)
     for entry in os.scandir(project_dir):
         if entry.is_dir(follow_symlinks=False):
             os.makedirs(os.path.join(view, entry.name), exist_ok=True)
 
 
-def enter(project_dir: str, view: str, instead: dict[str, str], hidden: tuple[str, ...] = ()) -> None:
+def enter(
+    project_dir: str,
+    view: str,
+    instead: dict[str, str],
+    hidden: tuple[str, ...] = (),
+    beside: dict[str, str] | None = None,
+) -> None:
     """Isolate this process and show it ``project_dir`` with other folders in the place of some of its own.
 
     :param view: the folders made by :func:`prepare`
     :param instead: ``{entry: folder shown in its place}``, such as ``{"project": "/…/<release>/project"}``
     :param hidden: entries that are not shown at all
+    :param beside: ``{name: folder}`` shown beside its own entries, for reading only
     :raises OSError: the kernel does not allow it
     """
     isolate()
@@ -94,6 +117,8 @@ def enter(project_dir: str, view: str, instead: dict[str, str], hidden: tuple[st
         target = os.path.join(view, entry.name)
         if entry.is_dir(follow_symlinks=False) and entry.name not in hidden and os.path.isdir(target):
             _bind(instead.get(entry.name, entry.path), target, recursive=True)
+    for name, folder in (beside or {}).items():
+        _show(folder, os.path.join(view, name))
     _bind(view, project_dir, recursive=True)
 
 
