@@ -349,6 +349,7 @@ WRONG: dict[str, list[Any]] = {
     "seconds": ["5", True, [5], -1, -0.5, float("inf"), float("nan")],
     "list": [1, {"a": 1}, True],
     "mapping": ["a", 1, ["a"], True],
+    "list or mapping": [1, True],
 }
 RIGHT: dict[str, list[Any]] = {
     "text": ["a", ""],
@@ -357,6 +358,7 @@ RIGHT: dict[str, list[Any]] = {
     "seconds": [2, 2.5, 0],
     "list": [[], ["a"]],
     "mapping": [{}],
+    "list or mapping": [[], ["a"], {}, {"Debian": ["a"]}],
 }
 CHOSEN = {"installer", "operation_mode", "default_env", "project_branch", "pillar_branch"}
 

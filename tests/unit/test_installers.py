@@ -109,7 +109,9 @@ def test_every_stage_includes_the_installers_however_it_is_spelled() -> None:
 
 
 def test_wire_links_installer_and_project(tmp_path: Path, salt_root: Path) -> None:
-    installers.wire(tmp_path / "root", installer(tmp_path / "one"), "demo", salt_root)
-    installers.wire(tmp_path / "root", installer(tmp_path / "two"), "demo", salt_root)
+    installers.wire(tmp_path / "root", installer(tmp_path / "one"), installers.official_root(), "demo", salt_root)
+    pack = tmp_path / "pack"
+    installers.wire(tmp_path / "root", installer(tmp_path / "two"), pack, "demo", salt_root)
     assert (tmp_path / "root/installer").resolve() == tmp_path / "two"
+    assert (tmp_path / "root/2").readlink() == pack / "2", "macros come from where the installer does"
     assert (tmp_path / "root/makina-projects/demo").resolve() == salt_root

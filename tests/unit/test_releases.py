@@ -18,7 +18,8 @@ import pytest
 import zstandard
 from corpus import files
 from corpus.errors import CorpusError, ReleaseRefused
-from corpus.project.keeping import artifacts, releases
+from corpus.project.keeping import artifacts, bundles, releases
+from corpus.project.keeping import manifest as manifests
 from corpus.project.layout import Layout, Roots
 
 IDS = [f"2026010{day}T000000Z-0000000{day}" for day in range(1, 8)]
@@ -38,7 +39,7 @@ def bundled(tmp_path: Path, name: str, fill: Callable[[Path], None], when: int =
     layout.deploy.mkdir(parents=True)
     layout.release(IDS[0]).mkdir(parents=True)
     fill(layout.deploy)
-    manifest = artifacts.bundle(layout, IDS[0], CFG, {"revision": "abc", "who": "ada"}, when)
+    manifest = bundles.pack(layout, IDS[0], CFG, {"revision": "abc", "who": "ada"}, when)
     assert files.read_json(layout.manifest(IDS[0])) == manifest
     assert {path.name for path in layout.release(IDS[0]).iterdir()} == {"manifest.json", *manifest["artifacts"]}
     return (layout.release(IDS[0]) / f"demo-{IDS[0]}.tar.zst").read_bytes(), manifest
@@ -80,7 +81,7 @@ def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
     one, manifest = bundled(tmp_path, "one", fill)
     other, other_manifest = bundled(tmp_path, "other", lambda folder: fill(folder, list(reversed(CONTENT)), odd=True))
     assert one == other
-    assert manifest == other_manifest
+    assert {**manifest, "project_root": ""} == {**other_manifest, "project_root": ""}
 
 
 @pytest.mark.parametrize(
@@ -106,9 +107,10 @@ def test_the_manifest_tells_every_sum(tmp_path: Path) -> None:
     name = f"demo-{IDS[0]}.tar.zst"
     assert manifest["artifacts"] == {name: {"sha256": sha256(archive), "size": len(archive)}}
     assert manifest["files"] == {
-        **{name: sha256(content) for name, content in CONTENT.items()},
-        "c": sha256(CONTENT["a"]),
+        name: {"sha256": sha256(content), "mode": "0755" if name.endswith(".py") else "0644"}
+        for name, content in {**CONTENT, "c": CONTENT["a"]}.items()
     }
+    assert manifest["links"] == {"link": "deep/er/app.py"}
     assert {key: manifest[key] for key in ("name", "release", "api_version", "mode", "revision", "who")} == {
         "name": "demo",
         "release": IDS[0],
@@ -124,8 +126,8 @@ def test_what_is_bundled_comes_out_again(tmp_path: Path) -> None:
     (tmp_path / "x.tar.zst").write_bytes(archive)
     folder = tmp_path / "out"
     folder.mkdir()
-    artifacts.unpack(tmp_path / "x.tar.zst", folder)
-    artifacts.verify(folder, manifest)
+    bundles.unpack(tmp_path / "x.tar.zst", folder)
+    manifests.verify(folder, manifest)
     assert (folder / "link").readlink() == Path("deep/er/app.py")
     assert os.access(folder / "deep/er/app.py", os.X_OK)
     assert (folder / "b").stat().st_mtime == 1_700_000_000
@@ -143,14 +145,14 @@ def test_pipes_and_sockets_do_not_travel(tmp_path: Path) -> None:
 def test_verify_names_the_first_that_differs(tmp_path: Path, change: str) -> None:
     fill(tmp_path)
     manifest = {"files": {name: sha256(content) for name, content in CONTENT.items()}}
-    artifacts.verify(tmp_path, manifest)
-    artifacts.verify(tmp_path, {})
+    manifests.verify(tmp_path, manifest)
+    manifests.verify(tmp_path, {})
     victim = tmp_path / "deep/er/app.py"
     victim.unlink()
     if change != "gone":
         victim.write_text("altered") if change == "altered" else victim.mkdir()
     with pytest.raises(ReleaseRefused, match=r"^deep/er/app\.py is not what the release's manifest says\.$"):
-        artifacts.verify(tmp_path, manifest)
+        manifests.verify(tmp_path, manifest)
 
 
 # fetch
@@ -293,7 +295,7 @@ def test_what_cannot_be_verified_is_refused(base: str, shop: Path, target: Path,
 )
 def test_http_that_fails_says_how(http: str, target: Path, path: str, reason: str) -> None:
     with pytest.raises(CorpusError, match=f"{http}/{path} {reason}"):
-        artifacts.fetch([f"{http}/{path}"], target)
+        artifacts.fetch([f"{http}/{path}#sha256={'0' * 64}"], target)
 
 
 def test_a_redirect_is_followed(http: str, target: Path) -> None:
@@ -313,7 +315,7 @@ def test_nobody_listens(target: Path) -> None:
 def test_a_file_that_is_none(tmp_path: Path, shop: Path, target: Path, path: str) -> None:
     (shop / "folder.tar").mkdir()
     with pytest.raises(CorpusError, match=f"file://{tmp_path}/{path} cannot be read: "):
-        artifacts.fetch([f"file://{tmp_path}/{path}"], target)
+        artifacts.fetch([f"file://{tmp_path}/{path}#sha256={'0' * 64}"], target)
 
 
 def test_nothing_is_written_outside_of_the_folder(shop: Path, target: Path) -> None:
@@ -417,7 +419,7 @@ GOOD = packed(member("app/index.html", b"hello"), member("big", os.urandom(300_0
 @pytest.mark.parametrize("name", WAYS)
 def test_every_kind_of_archive_is_unpacked(tmp_path: Path, target: Path, name: str) -> None:
     (tmp_path / name).write_bytes(WAYS[name](GOOD))
-    artifacts.unpack(tmp_path / name, target)
+    bundles.unpack(tmp_path / name, target)
     assert (target / "app/index.html").read_bytes() == b"hello"
     assert (target / "big").stat().st_size == 300_000
 
@@ -426,7 +428,7 @@ def test_every_kind_of_archive_is_unpacked(tmp_path: Path, target: Path, name: s
 def test_archives_of_several_frames(tmp_path: Path, target: Path, name: str) -> None:
     middle = len(GOOD) // 2
     (tmp_path / name).write_bytes(WAYS[name](GOOD[:middle]) + WAYS[name](GOOD[middle:]))
-    artifacts.unpack(tmp_path / name, target)
+    bundles.unpack(tmp_path / name, target)
     assert (target / "big").stat().st_size == 300_000
 
 
@@ -466,7 +468,7 @@ def test_nothing_gets_out_of_the_folder(tmp_path: Path, target: Path, kind: str,
     (tmp_path / "outside").write_text("outside")
     (tmp_path / name).write_bytes(WAYS[name](packed(member("first", b"1"), *EVIL[kind])))
     with pytest.raises(ReleaseRefused, match=rf"^{name} is refused: "):
-        artifacts.unpack(tmp_path / name, target)
+        bundles.unpack(tmp_path / name, target)
     assert {path.name for path in tmp_path.iterdir()} == {name, "target", "outside"}
     assert (tmp_path / "outside").read_text() == "outside"
     assert not Path("/evil").exists()
@@ -482,13 +484,13 @@ def test_links_that_stay_inside_are_unpacked(tmp_path: Path, target: Path) -> No
             member("hard", type=HARD, linkname="v1/app"),
         )
     )
-    artifacts.unpack(tmp_path / "x.tar", target)
+    bundles.unpack(tmp_path / "x.tar", target)
     assert (target / "v1/up").read_bytes() == (target / "hard").read_bytes() == b"x"
 
 
 def test_nobody_becomes_somebody_else(tmp_path: Path, target: Path) -> None:
     (tmp_path / "x.tar").write_bytes(packed(member("a", b"x", mode=0o6777, uid=1234, gid=1234, uname="x", gname="x")))
-    artifacts.unpack(tmp_path / "x.tar", target)
+    bundles.unpack(tmp_path / "x.tar", target)
     status = (target / "a").stat()
     assert status.st_mode & 0o7022 == 0
     assert (status.st_uid, status.st_gid) == (os.geteuid(), os.getegid())
@@ -499,20 +501,20 @@ def test_nobody_becomes_somebody_else(tmp_path: Path, target: Path) -> None:
 def test_archives_that_were_cut_short_are_refused(tmp_path: Path, target: Path, name: str, cut: int) -> None:
     (tmp_path / name).write_bytes(WAYS[name](GOOD)[:-cut])
     with pytest.raises(ReleaseRefused, match=f"{name} is damaged or cut short"):
-        artifacts.unpack(tmp_path / name, target)
+        bundles.unpack(tmp_path / name, target)
 
 
 @pytest.mark.parametrize("left", [0, 100, 511, 513, 1000, 100_000, 300_000])
 def test_a_plain_tar_that_ends_in_a_member_is_refused(tmp_path: Path, target: Path, left: int) -> None:
     (tmp_path / "x.tar").write_bytes(GOOD[:left])
     with pytest.raises(ReleaseRefused, match=r"x\.tar is damaged or cut short"):
-        artifacts.unpack(tmp_path / "x.tar", target)
+        bundles.unpack(tmp_path / "x.tar", target)
 
 
 def refusal(archive: Path, folder: Path) -> str | None:
     """What unpacking says, when it refuses; an error that is not meant for a person goes through."""
     try:
-        artifacts.unpack(archive, folder)
+        bundles.unpack(archive, folder)
     except CorpusError as err:
         return str(err)
     return None
@@ -556,7 +558,7 @@ def test_odd_members_are_unpacked_or_refused_in_words(tmp_path: Path, target: Pa
 def test_what_is_no_archive_is_refused(tmp_path: Path, target: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ReleaseRefused, match=f"{name} is damaged or cut short"):
-        artifacts.unpack(tmp_path / name, target)
+        bundles.unpack(tmp_path / name, target)
 
 
 # what is kept

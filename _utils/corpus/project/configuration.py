@@ -18,7 +18,7 @@ from typing import Any
 
 from corpus import files, identifiers, secrets
 from corpus.errors import ConfigurationError
-from corpus.project import found, installers, workflow
+from corpus.project import closure, found, installers, workflow
 from corpus.project.found import Found
 from corpus.project.keeping import registry
 from corpus.project.layout import Layout
@@ -33,6 +33,7 @@ _TYPES = {
     "seconds": (int, float),
     "list": (list,),
     "mapping": (dict,),
+    "list or mapping": (list, dict),
 }
 
 
@@ -41,7 +42,7 @@ class Key:
     """One configuration key.
 
     :param name: as written in pillars and on the command line
-    :param kind: what its values are: text, yes or no, whole number, seconds, list, mapping
+    :param kind: what its values are: text, yes or no, whole number, seconds, list, mapping, list or mapping
     :param default: its value when nobody sets it; None is "not set" and always allowed
     :param doc: one sentence for the reference and the sample
     :param fixed: computed by corpus; nobody sets it
@@ -129,6 +130,32 @@ KEYS: dict[str, Key] = {
             [],
             "Release archives for final mode: file, http(s) or ssh urls.",
         ),
+        Key("sign_with", "text", "{project_dir}/.corpus/release_key", "Private ssh key that releases are signed with."),
+        Key("trusted_keys", "list", [], "Public ssh keys whose releases are taken in final mode."),
+        Key(
+            "require_signature",
+            "yes or no",
+            None,
+            "Refuse releases that no trusted key signed; not set: when trusted_keys has any.",
+        ),
+        Key(
+            "relocatable",
+            "yes or no",
+            None,
+            "Whether releases work at another path or under another name; not set: looked for in the tree.",
+        ),
+        Key(
+            "system_packages",
+            "list or mapping",
+            [],
+            "Packages of the system that the project needs: a list, or lists by os_family or os.",
+        ),
+        Key(
+            "system_packages_install",
+            "yes or no",
+            None,
+            "Whether missing system packages are installed or only told; not set: installed when root.",
+        ),
         Key("keep_archives", "whole number", 5, "Archives to keep."),
         Key("keep_releases", "whole number", 5, "Releases, and their deployments' trees or archives, to keep."),
         Key("keep_trees", "whole number", 1, "Whole trees kept for a rollback in constant time."),
@@ -205,6 +232,7 @@ class Configuration:
     :param values: the whole ``cfg``
     :param sources: where each value came from, by dotted key (``data.port``)
     :param installer: folder of the installer, absolute
+    :param pack: folder that holds the installers and macros to render with: this pack's, or those of a release
     :param found: what the tree says of itself, when the installer was looked for in it and something was found
     :param looked: whether the installer was looked for in the tree
     """
@@ -212,6 +240,7 @@ class Configuration:
     values: dict[str, Any]
     sources: dict[str, str]
     installer: Path
+    pack: Path
     found: Found | None = None
     looked: bool = False
 
@@ -259,14 +288,21 @@ def assemble(
     chosen, _ = _merged([base, *above])
     lowest = [base, Layer("defaults", _checked(chosen["defaults"], "defaults"))]
     chosen = _with_environment([*lowest, *above])
-    chosen, _ = _merged([*lowest, *_selected(chosen, grains), *above])
+    chosen, sources = _merged([*lowest, *_selected(chosen, grains), *above])
     asked, version = _installer(chosen) if with_installer else (installers.PLAIN, chosen["api_version"])
-    seen = found.look(salt_root.parent, installers.official(version)) if asked == installers.AUTO else None
-    installer = asked if asked != installers.AUTO else seen.installer if seen else installers.PLAIN
-    folder = installers.find(installer, version, salt_root)
+    # Production renders a release with what staging had, and looks for nothing.
+    brought = closure.within(salt_root) if with_installer and chosen["operation_mode"] == workflow.FINAL else None
+    seen = None
+    if brought:
+        installer = closure.checked(brought, asked, sources["installer"])
+        folder = brought.place
+    else:
+        seen = found.look(salt_root.parent, installers.official(version)) if asked == installers.AUTO else None
+        installer = asked if asked != installers.AUTO else seen.installer if seen else installers.PLAIN
+        folder = installers.find(installer, version, salt_root)
     lowest.append(Layer(f"installer {installer}", _checked(installers.defaults(folder), f"{folder}/defaults.yaml")))
     if with_installer:
-        told = seen.values if seen else found.values(salt_root.parent, installer)
+        told = (brought or seen or Found(installer, "", found.values(salt_root.parent, installer))).values
         lowest.append(Layer("found in the tree", _checked(told, "what was found in the tree")))
     chosen = _with_environment([*lowest, *above])
     values, sources = _merged([*lowest, *_selected(chosen, grains), *above])
@@ -280,11 +316,19 @@ def assemble(
         sources["default_env"] = "operation_mode"
     if with_installer and asked == installers.AUTO:
         values["installer"] = installer
-        sources["installer"] = f"auto: {seen.why}" if seen else "auto: nothing to recognize in the tree"
+        why = seen.why if seen else "the release was made with it" if brought else "nothing to recognize in the tree"
+        sources["installer"] = f"auto: {why}"
     _resolve(values)
     for key in ("project_branch", "pillar_branch"):
         identifiers.branch_name(values[key])
-    return Configuration(values, sources, folder, seen, with_installer and asked == installers.AUTO)
+    return Configuration(
+        values,
+        sources,
+        folder,
+        brought.folder if brought else installers.official_root(),
+        found=seen,
+        looked=with_installer and asked == installers.AUTO and not brought,
+    )
 
 
 def stored_settings(layout: Layout) -> dict[str, Any]:
@@ -361,7 +405,7 @@ def _checked(values: object, where: str) -> dict[str, Any]:
             raise ConfigurationError(f"{where}: there is no key {identifiers.shown(name)}{_nearest(name)}")
         if key.fixed:
             raise ConfigurationError(f"{where}: {name} is computed by corpus and cannot be set.")
-        alone = key.kind == "list" and isinstance(value, str) and not _PLACEHOLDER.fullmatch(value)
+        alone = key.kind.startswith("list") and isinstance(value, str) and not _PLACEHOLDER.fullmatch(value)
         checked[key.name] = [value] if alone else _plain(value)  # one text is a list of one
         _check_type(key, checked[key.name], where)
     return checked
@@ -370,7 +414,7 @@ def _checked(values: object, where: str) -> dict[str, Any]:
 def _check_type(key: Key, value: object, where: str) -> None:
     kinds = _TYPES[key.kind]
     right = isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
-    if isinstance(value, Mapping) and key.kind == "mapping":
+    if isinstance(value, Mapping) and key.kind.endswith("mapping"):
         right = True
     if value is None or right or (isinstance(value, str) and _PLACEHOLDER.search(value)):
         choices = _CHOICES.get(key.name)

@@ -106,9 +106,15 @@ def defaults(folder: Path) -> dict[str, Any]:
     return value
 
 
-def wire(root: Path, folder: Path, name: str, salt_root: Path) -> None:
-    """Make ``root`` a file root in which the installer is ``installer`` and the project ``makina-projects.<name>``."""
+def wire(root: Path, folder: Path, pack: Path, name: str, salt_root: Path) -> None:
+    """Make ``root`` a file root in which the installer is ``installer`` and the project ``makina-projects.<name>``.
+
+    :param pack: what holds ``<API version>/…``, the installers and macros that sls name by their paths
+    """
     (root / LINKS).mkdir(parents=True, exist_ok=True)
+    for version in official_root().iterdir():
+        if version.name.isdigit():
+            files.link(root / version.name, pack / version.name)
     files.link(root / "installer", folder)
     files.link(root / LINKS / name, salt_root)
 

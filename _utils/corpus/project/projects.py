@@ -11,7 +11,7 @@ from corpus.errors import CorpusError, UsageError
 from corpus.identifiers import shown
 from corpus.project import configuration, initialization, recovery, session
 from corpus.project.git import repositories
-from corpus.project.keeping import history, lock, releases, trees
+from corpus.project.keeping import history, lock, releases, signature, trees
 from corpus.project.keeping.journal import Journal
 from corpus.project.layout import Layout, Roots
 from corpus.project.minion import Minion, merged, project_pillar
@@ -73,6 +73,7 @@ def status(minion: Minion, name: str) -> dict[str, Any]:
         "busy": busy,
         "interrupted": busy is None and Journal.left_behind(layout) is not None,
         "locked": files.read_json(layout.maintenance),
+        "release_key": signature.public_key(Path(cfg["sign_with"])),
         "remotes": {
             "project": initialization.remote(cfg, layout.project_git),
             "pillar": initialization.remote(cfg, layout.pillar_git),

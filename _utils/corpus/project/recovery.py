@@ -11,8 +11,9 @@ from corpus import files
 from corpus.errors import CorpusError
 from corpus.project import configuration, stages, workflow
 from corpus.project.git import repositories
-from corpus.project.keeping import archives, history, releases, trees
+from corpus.project.keeping import archives, history, trees
 from corpus.project.keeping.journal import Journal
+from corpus.project.keeping.manifest import MANIFEST
 from corpus.project.layout import Layout
 from corpus.project.minion import Minion
 from corpus.project.session import Session
@@ -145,8 +146,8 @@ def _sweep(layout: Layout) -> None:
 def _clean(layout: Layout) -> None:
     """Remove halves that no record names, and make the records of wholes that lack one."""
     for archive in layout.archives.glob("[0-9]*"):  # a tree that was about to become an archive
-        if (archive / "project").is_dir() and not (archive / releases.MANIFEST).exists():
-            files.write_json(archive / releases.MANIFEST, {"release": archive.name, "from": "tree"})
+        if (archive / "project").is_dir() and not (archive / MANIFEST).exists():
+            files.write_json(archive / MANIFEST, {"release": archive.name, "from": "tree"})
     archives.rotate(layout, keep=1 << 30, spare=set())
     for folder in (layout.deployed, layout.releases, layout.failed, layout.deploy, *layout.deployed.glob("[0-9]*")):
         trees.sweep(folder)

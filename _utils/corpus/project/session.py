@@ -131,7 +131,8 @@ class Session:
             privileged=self.minion.privileged,
         )
         self.console.redactor.forget(_addresses(made.values))
-        self.installer, self.found, self.looked = made.installer, made.found, made.looked
+        self.installer, self.pack = made.installer, made.pack
+        self.found, self.looked = made.found, made.looked
         kept: dict[str, Any] = {
             key: self.cfg[key]
             for key in ("deployment", "current_archive_dir", "current_release_dir")
@@ -146,10 +147,13 @@ class Session:
         :param seen_at: ``.salt`` as the worker sees it
         :param salt_root: ``.salt`` where it is now; an installer inside of it is looked for at ``seen_at``
         """
-        installer = self.installer
-        if salt_root is not None and installer.is_relative_to(salt_root):
-            installer = seen_at / installer.relative_to(salt_root)
-        installers.wire(self._scratch / "sls", installer, self.layout.name, seen_at)
+        installer, pack = (
+            seen_at / folder.relative_to(salt_root)
+            if salt_root is not None and folder.is_relative_to(salt_root)
+            else folder
+            for folder in (self.installer, self.pack)
+        )
+        installers.wire(self._scratch / "sls", installer, pack, self.layout.name, seen_at)
 
     # stages
 

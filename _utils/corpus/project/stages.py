@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,25 @@ import psutil
 
 from corpus import files, processes
 from corpus.errors import ConfigurationError, CorpusError
-from corpus.project import configuration, dot_salt, found, initialization, takeover, upgrades, workflow
+from corpus.project import (
+    acceptance,
+    closure,
+    configuration,
+    dot_salt,
+    found,
+    initialization,
+    system_packages,
+    takeover,
+    upgrades,
+    workflow,
+)
 from corpus.project.git import repositories
-from corpus.project.keeping import archives, artifacts, releases, trees
+from corpus.project.keeping import archives, artifacts, bundles, releases, sbom, signature, trees
+from corpus.project.keeping import manifest as manifests
 from corpus.project.keeping.journal import Journal
-from corpus.project.running import supervision
+from corpus.project.keeping.manifest import SBOM
+from corpus.project.keeping.signature import Trust
+from corpus.project.running import formation, supervision
 from corpus.project.session import Request, Session, undisturbed
 from corpus.project.takeover import Takeover
 from corpus.project.telling import notifications
@@ -84,18 +98,25 @@ def release_sync(session: Session, tree: Path, reconfigure: Callable[[], None], 
     if not entries:
         return "no release_artifacts_urls: the pushed tree is the release"
     folder = layout.release(session.id) / "artifacts"
-    folder.mkdir(parents=True, exist_ok=True)
-    takeover.own(folder, session.user, cfg["group"])
-    fetched = artifacts.fetch(entries, folder, session.user)
+    folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+    did: list[str] = []
+
+    def accept(manifest: Mapping[str, Any]) -> None:
+        did.append(acceptance.check(session.minion, layout, cfg, manifest))
+
+    fetched = artifacts.fetch(entries, folder, session.user, Trust.configured(cfg), accept)
     trees.wipe(layout.deploy)
     for path in fetched:
-        artifacts.unpack(path, layout.deploy)
-        artifacts.verify(layout.deploy, artifacts.manifest_of(path))
+        bundles.unpack(path, layout.deploy)
+        manifests.verify(layout.deploy, artifacts.manifest_of(path))
     trees.make_identical(layout.deploy, tree, keep=(".git",))
     takeover.own_all(tree, session.user, cfg["group"])
     tree.chmod(0o755)
     reconfigure()
-    return f"{', '.join(path.name for path in fetched)} verified and unpacked"
+    signers = {who for path in fetched if (who := artifacts.signer_of(path))}
+    words = [f"{', '.join(path.name for path in fetched)} verified and unpacked"]
+    words += [f"signed by {who}" for who in sorted(signers)]
+    return "; ".join([*words, *filter(None, did)])
 
 
 def wipe_build(session: Session, report: StageReport) -> str:
@@ -116,25 +137,59 @@ def upgrade(session: Session, salt_root: Path, journal: Journal, report: StageRe
     return f"steps done: {', '.join(steps)}" if steps else ""
 
 
+def install_packages(session: Session, report: StageReport) -> str:
+    """See that the packages of the system which the project names are installed."""
+    names = system_packages.configured(session.cfg, session.minion.grains)
+    return system_packages.ensure(session.minion, names, session.cfg["system_packages_install"])
+
+
 def fill_deploy(session: Session, report: StageReport) -> str:
-    """Bring ``deploy/`` in line with the new tree; the stage's sls may add to it."""
-    layout = session.layout
+    """Bring ``deploy/`` in line with the new tree, and add what production renders sls with; the stage's sls may add to it."""
+    layout, cfg = session.layout, session.cfg
     trees.wipe(layout.deploy)
+    archives.ensure_room(layout, cfg, 2 * trees.size(layout.project), "a release and its archive")
     processes.run(["cp", "-a", "--reflink=auto", f"{layout.project}/.", layout.deploy])
     trees.remove(layout.deploy / ".git")
+    told = session.found.values if session.found else found.values(layout.project, cfg["installer"])
+    closure.enclose(layout.deploy / ".salt", session.installer, cfg, layout.salt, told)
     return ""
 
 
 def bundle(session: Session, report: StageReport) -> str:
-    """Pack ``deploy/`` into the release."""
-    layout, release = session.layout, Path(session.cfg["current_release_dir"]).name
+    """Pack ``deploy/`` into the release, list what it consists of, and sign it."""
+    layout, cfg, minion = session.layout, session.cfg, session.minion
+    release = Path(cfg["current_release_dir"]).name
     when = 0
     if session.report.revision:
         when = repositories.commit_time(layout.project_git, session.report.revision, session.user, session.borrowed)
-    layout.release(release).mkdir(mode=0o711, exist_ok=True)
-    manifest = artifacts.bundle(layout, release, session.cfg, facts(session), when)
+    folder = layout.release(release)
+    folder.mkdir(mode=0o711, exist_ok=True)
+    commands = formation.types(cfg, layout.project)
+    packages = {
+        **dict.fromkeys(system_packages.configured(cfg, minion.grains), ""),
+        **system_packages.needed(layout.deploy, bundles.links_out(layout.deploy), map(str, commands.values())),
+    }
+    packages.update(system_packages.versions(name for name, version in packages.items() if not version))
+    system = acceptance.machine(minion, packages, system_packages.native(layout.deploy))
+    version = session.report.revision or release
+    bill = sbom.written(layout.deploy, layout.name, version, packages, str(system["os"]), when)
+    files.write(folder / SBOM, bill, 0o600)
+    made = closure.within(layout.deploy / ".salt")
+    about = {
+        **facts(session),
+        "installer": cfg["installer"],
+        "pack": made.pack if made else None,
+        "system": system,
+        "sbom": {"name": SBOM, "sha256": trees.sha256(folder / SBOM)},
+    }
+    manifest = bundles.pack(layout, release, cfg, about, when)
+    key = Path(cfg["sign_with"])
+    if key.parent == layout.own:
+        signature.make_key(key, f"corpus-{layout.name}")
+    signature.sign(layout.manifest(release), key)
     (name, artifact), *_ = manifest["artifacts"].items()
-    return f"{name} ({artifact['size'] / 1e6:.1f} MB, {len(manifest['files'])} files)"
+    bound = "" if manifest["relocatable"] else f", bound to {layout.project}"
+    return f"{name} ({artifact['size'] / 1e6:.1f} MB, {len(manifest['files'])} files{bound}), signed"
 
 
 def facts(session: Session) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from corpus import files
 from corpus.errors import CorpusError
+from corpus.project import workflow
 from corpus.project.keeping import lock, trees
 from corpus.project.layout import Layout
 
@@ -88,13 +89,29 @@ def ensure_space(layout: Layout, cfg: Mapping[str, Any], enlarge: Callable[[int]
     previous = latest(layout)
     if previous:  # unchanged files are shared with it
         kept = max(kept - trees.size(previous), 0) + kept // 10
-    need = kept + tree + cfg["minimum_free"] * _MIB
+    if cfg["operation_mode"] == workflow.COOKING:  # what the bundle stage will take
+        tree += 2 * tree
+    return ensure_room(layout, cfg, kept + tree, "the archive and the new version", enlarge)
+
+
+def ensure_room(
+    layout: Layout, cfg: Mapping[str, Any], room: int, what: str, enlarge: Callable[[int], bool] | None = None
+) -> int:
+    """Check that ``minimum_free`` stays free beside what is about to be written.
+
+    :param room: bytes that will be written
+    :param what: they are for, in words
+    :param enlarge: as in :func:`ensure_space`
+    :returns: the free bytes
+    :raises CorpusError: there is too little room
+    """
+    need = room + cfg["minimum_free"] * _MIB
     have = trees.free(layout.folder)
     if have < need and enlarge is not None and enlarge(need - have):
         have = trees.free(layout.folder)
     if have < need:
         raise CorpusError(
-            f"Too little disk space under {layout.folder}: {need // _MIB} MiB are needed, {have // _MIB} MiB are free. "
+            f"Too little disk space under {layout.folder} for {what}: {need // _MIB} MiB are needed, {have // _MIB} MiB are free. "
             "Enlarge the guest, lower keep_archives, or lower minimum_free."
         )
     return have

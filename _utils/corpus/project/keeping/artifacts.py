@@ -1,37 +1,29 @@
-"""Artifacts: the archive files of a release, packed by staging; fetched, verified and unpacked by production."""
+"""Artifacts: the files of a release where production fetches them from, each verified before it counts."""
 
 from __future__ import annotations
 
-import io
-import json
-import lzma
 import os
 import re
 import shutil
-import sys
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 from corpus import files, identifiers, processes
-from corpus.errors import CorpusError, MissingTool, ReleaseRefused
+from corpus.errors import CorpusError, ReleaseRefused
+from corpus.project.keeping import manifest as manifests
 from corpus.project.keeping import trees
-from corpus.project.keeping.releases import MANIFEST
-from corpus.project.layout import Layout
+from corpus.project.keeping.manifest import MANIFEST, SBOM
+from corpus.project.keeping.signature import SUFFIX, Trust
 
-if sys.version_info >= (3, 12):
-    import tarfile
-else:  # Debian 12's Python 3.11.2 has no extraction filters, and would unpack anything
-    from backports import tarfile
-
-#: member that lists the links to programs of the system: {path in the tree: absolute target}
-_LINKS = ".corpus-links.json"
-_SYSTEM = ("/usr/", "/bin/", "/lib/", "/lib64/")
 _SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
+#: added to an artifact's name: who signed its release
+_SIGNER = "signer.json"
+_NOBODY = Trust()
 _SECONDS = 30  # connect and read timeout of one request
 
 
@@ -79,102 +71,23 @@ class Artifact:
         return artifact
 
 
-def bundle(layout: Layout, release: str, cfg: Mapping[str, Any], facts: Mapping[str, Any], when: int) -> dict[str, Any]:
-    """Pack ``deploy/`` into the release: a reproducible archive and a manifest.
-
-    Names sorted, owners 0, one time stamp: the same content gives the same bytes.
-
-    :param facts: what the manifest says besides (revision, who, when …)
-    :param when: time stamp of every member, seconds since the epoch
-    :returns: the manifest
-    """
-    folder = layout.release(release)
-    name = f"{layout.name}-{release}.tar.zst"
-    half = folder / f".{name}"
-    contents = {}
-    with (
-        _compressed(half) as stream,
-        tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT) as tar,
-    ):
-        links = _links_out(layout.deploy)
-        if links:
-            _add_text(tar, _LINKS, json.dumps(links, indent=1, sort_keys=True), when)
-        for path in trees.walk(layout.deploy):
-            relative = str(path.relative_to(layout.deploy))
-            if relative in links:
-                continue
-            info = tar.gettarinfo(str(path), arcname=relative)
-            if info is None or not (info.isreg() or info.isdir() or info.issym() or info.islnk()):
-                continue  # sockets and pipes do not travel
-            info.uid = info.gid = 0
-            info.uname = info.gname = ""
-            info.mtime = when
-            if info.islnk() or info.isreg():
-                info.type, info.linkname, info.size = tarfile.REGTYPE, "", path.stat().st_size
-                contents[relative] = trees.sha256(path)
-                with path.open("rb") as content:
-                    tar.addfile(info, content)
-            else:
-                tar.addfile(info)
-    half.rename(folder / name)
-    manifest = {
-        **facts,
-        "name": layout.name,
-        "release": release,
-        "api_version": cfg["api_version"],
-        "mode": cfg["operation_mode"],
-        "artifacts": {name: {"sha256": trees.sha256(folder / name), "size": (folder / name).stat().st_size}},
-        "files": contents,
-    }
-    files.write_json(folder / MANIFEST, manifest)
-    return manifest
-
-
-@contextmanager
-def _compressed(path: Path) -> Iterator[IO[bytes]]:
-    zstandard = _zstandard()
-    with (
-        open(path, "wb", opener=_private) as raw,
-        zstandard.ZstdCompressor(level=8, threads=0).stream_writer(raw) as stream,
-    ):
-        yield stream
-
-
-def _private(path: str, flags: int) -> int:
-    """Open for the owner alone: a release holds what the tree holds, settings with passwords too."""
-    return os.open(path, flags, 0o600)
-
-
-def _links_out(folder: Path) -> dict[str, str]:
-    """Return the absolute links of a tree, to the Python that a virtual environment was made with, say."""
-    found = {}
-    for path in trees.walk(folder):
-        if path.is_symlink() and os.readlink(path).startswith("/"):
-            found[str(path.relative_to(folder))] = os.readlink(path)
-    return found
-
-
-def _add_text(tar: tarfile.TarFile, name: str, text: str, when: int) -> None:
-    info = tarfile.TarInfo(name)
-    info.size, info.mtime = len(text.encode()), when
-    tar.addfile(info, io.BytesIO(text.encode()))
-
-
-def _zstandard() -> Any:
-    try:
-        import zstandard
-    except ImportError as err:
-        raise MissingTool("Releases are packed with zstd: install the Python package zstandard beside Salt.") from err
-    return zstandard
-
-
-def fetch(entries: Sequence[object], folder: Path, user: str | None = None) -> list[Path]:
+def fetch(
+    entries: Sequence[object],
+    folder: Path,
+    user: str | None = None,
+    trust: Trust = _NOBODY,
+    accept: Callable[[Mapping[str, Any]], object] = lambda manifest: None,
+) -> list[Path]:
     """Fetch every artifact into ``folder`` and verify it.
+
+    Its manifest comes first: what is not signed as it must be, or what ``accept`` refuses, is not even fetched.
 
     :param entries: of ``release_artifacts_urls``
     :param user: whose ssh key ssh urls are fetched with
+    :param trust: whose releases are taken
+    :param accept: gets each manifest; raises :class:`ReleaseRefused` for what cannot run here
     :returns: the verified files, in order
-    :raises ReleaseRefused: a sum is wrong or unknown
+    :raises ReleaseRefused: a sum is wrong or unknown, or the release is not trusted
     :raises CorpusError: something cannot be fetched
     """
     fetched: list[Path] = []
@@ -182,46 +95,92 @@ def fetch(entries: Sequence[object], folder: Path, user: str | None = None) -> l
         target = folder / artifact.file_name
         if target in fetched:
             raise ReleaseRefused(f"release_artifacts_urls: two artifacts are called {artifact.file_name}.")
+        manifest = _manifest(artifact, folder, user, trust)
+        accept(manifest)
         _fetch(artifact.url, target, user)
-        expected = artifact.sha256 or _sum_in_manifest(artifact, folder, user)
-        actual = trees.sha256(target)
-        if actual != expected:
-            target.unlink()
-            raise ReleaseRefused(
-                f"{_without_password(artifact.url)} is not what was released: its sha256 is {actual}, the manifest says {expected}."
-            )
+        check_sum(target, artifact.sha256, _without_password(artifact.url))
+        if manifest:
+            check_sum(target, manifest["artifacts"][artifact.file_name]["sha256"], _without_password(artifact.url))
+        if manifest.get("sbom"):
+            sbom = beside(target, SBOM)
+            _fetch(_neighbour(artifact.url, SBOM), sbom, user)
+            check_sum(sbom, manifest["sbom"]["sha256"], _without_password(_neighbour(artifact.url, SBOM)))
         fetched.append(target)
     return fetched
+
+
+def check_sum(path: Path, expected: str | None, name: str) -> None:
+    """Check what a file's content digests to; one that is wrong is removed.
+
+    :param expected: SHA-256 in hexadecimal; None: nobody knows
+    :param name: what to call the file in a message
+    :raises ReleaseRefused: it is another
+    """
+    actual = trees.sha256(path)
+    if expected is not None and actual != expected:
+        path.unlink()
+        raise ReleaseRefused(f"{name} is not what was released: its sha256 is {actual}, the manifest says {expected}.")
 
 
 def manifest_of(fetched: Path) -> dict[str, Any]:
     """Return the manifest that was fetched with an artifact.
 
-    Empty when its url told the sum itself, and when it names other artifacts, too: its files may be theirs then.
+    Empty when there was none, and when it names other artifacts, too: its files may be theirs then.
     """
-    manifest = dict(files.read_json(_manifest_beside(fetched), {}))
+    manifest = dict(files.read_json(beside(fetched, MANIFEST), {}))
     return manifest if set(manifest.get("artifacts", ())) == {fetched.name} else {}
 
 
-def _manifest_beside(fetched: Path) -> Path:
-    return fetched.with_name(f"{fetched.name}.{MANIFEST}")
+def signer_of(fetched: Path) -> str | None:
+    """Return who of the trusted keys signed the release of an artifact that was fetched."""
+    found = files.read_json(beside(fetched, _SIGNER))
+    return str(found) if found else None
 
 
-def _sum_in_manifest(artifact: Artifact, folder: Path, user: str | None) -> str:
-    url = urljoin(artifact.url, MANIFEST) if "://" in artifact.url else artifact.url
-    if artifact.url.startswith("ssh:"):  # urljoin knows no ssh
-        url = artifact.url.rsplit("/", 1)[0] + "/" + MANIFEST
-    target = _manifest_beside(folder / artifact.file_name)
+def beside(fetched: Path, name: str) -> Path:
+    """Return where a file that belongs to a fetched artifact is kept: its manifest, its SBOM."""
+    return fetched.with_name(f"{fetched.name}.{name}")
+
+
+def _neighbour(url: str, name: str) -> str:
+    """Return the url of another file in the folder of ``url``."""
+    if url.startswith("ssh:"):  # urljoin knows no ssh
+        return url.rsplit("/", 1)[0] + "/" + name
+    return urljoin(url, name)
+
+
+def _manifest(artifact: Artifact, folder: Path, user: str | None, trust: Trust) -> dict[str, Any]:
+    """Fetch the manifest beside an artifact and check who signed it.
+
+    :returns: it; empty when the artifact's url tells the sum itself, and no signature is required
+    """
+    url, shown = _neighbour(artifact.url, MANIFEST), _without_password(artifact.url)
+    target = beside(folder / artifact.file_name, MANIFEST)
+    signature = target.with_name(target.name + SUFFIX)
+    for stale in (target, signature):
+        stale.unlink(missing_ok=True)
     try:
         _fetch(url, target, user)
-        manifest = json.loads(target.read_text(encoding="utf-8"))
-        return str(manifest["artifacts"][artifact.file_name]["sha256"])
+        manifest = manifests.parsed(target.read_text(encoding="utf-8"), _without_password(url))
+        told = manifest["artifacts"][artifact.file_name]["sha256"]
+        if not isinstance(told, str):
+            raise TypeError(f"the sum of {artifact.file_name} is no text")
     except (CorpusError, ValueError, KeyError, TypeError) as err:
+        target.unlink(missing_ok=True)
+        if artifact.sha256 and not trust.required:
+            return {}
         raise ReleaseRefused(
-            f"{_without_password(artifact.url)} cannot be verified: {_without_password(url)} "
-            f"does not tell its sha256 ({err}). "
-            "Keep the manifest beside the archive, or add #sha256=… to the url."
+            f"{shown} cannot be verified: {_without_password(url)} does not tell its sha256 ({err}). "
+            + ("A signature is required, and it stands there." if trust.required else "")
+            + ("" if trust.required else "Keep the manifest beside the archive, or add #sha256=… to the url.")
         ) from err
+    try:
+        _fetch(url + SUFFIX, signature, user)
+    except CorpusError:
+        signature.unlink(missing_ok=True)
+    signer = trust.signer(target, shown)
+    files.write_json(beside(folder / artifact.file_name, _SIGNER), signer)
+    return manifest
 
 
 def _fetch(url: str, target: Path, user: str | None) -> None:
@@ -236,12 +195,32 @@ def _fetch(url: str, target: Path, user: str | None) -> None:
             raise ReleaseRefused(f"{identifiers.shown(url)} names no host.")
         place = f"{parts.username}@{parts.hostname}" if parts.username else parts.hostname
         port = ["-P", str(parts.port)] if parts.port else []
-        processes.run(
-            ["scp", "-q", "-o", "BatchMode=yes", *port, "--", f"{place}:{unquote(parts.path)}", target],
-            user=user,
-        )
+        with _porch(target.parent, user) as porch:
+            processes.run(
+                ["scp", "-q", "-o", "BatchMode=yes", *port, "--", f"{place}:{unquote(parts.path)}", porch / "file"],
+                user=user,
+            )
+            _take(porch / "file", target)
     else:
         _download(url, target)
+
+
+@contextmanager
+def _porch(folder: Path, user: str | None) -> Iterator[Path]:
+    """A folder for a user to put a file in, which we take over before it is looked at: it must not change afterwards."""
+    porch = Path(tempfile.mkdtemp(prefix=".porch-", dir=folder))
+    try:
+        if os.geteuid() == 0 and user:
+            shutil.chown(porch, user)
+        yield porch
+    finally:
+        shutil.rmtree(porch, ignore_errors=True)
+
+
+def _take(source: Path, target: Path) -> None:
+    """Copy a file out of a folder that somebody else may write to, without following a link."""
+    with os.fdopen(os.open(source, os.O_RDONLY | os.O_NOFOLLOW), "rb") as came, target.open("wb") as stream:
+        shutil.copyfileobj(came, stream, 1 << 20)
 
 
 def _download(url: str, target: Path) -> None:
@@ -282,109 +261,3 @@ def _scheme(url: str) -> str | None:
     except ValueError:
         return None
     return None if port == 0 else parts.scheme
-
-
-def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a verified archive into ``folder``.
-
-    Python's ``data`` filter (PEP 706) refuses absolute members, ``..``, links that lead out, and devices. It judges a
-    link by what is there when the link is made; what later members make of it, and what several versions of Python
-    missed, is refused by two rules more: nothing goes through a link, and in the end every link leads inside.
-
-    :raises ReleaseRefused: a member would leave the folder, or the archive is damaged
-    """
-    try:
-        with _decompressed(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
-            tar.extraction_filter = _data_filter
-            tar.extractall(folder)  # noqa: S202 - the filter above decides what may be unpacked
-            while stream.read(1 << 20):  # the end of the compressed stream holds its check sum: read it
-                pass
-        _check_links(folder, archive.name)
-        _make_system_links(folder, archive.name)
-    except tarfile.FilterError as err:
-        raise ReleaseRefused(f"{archive.name} is refused: {err}.") from err
-    except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError, zlib.error, lzma.LZMAError) as err:
-        if isinstance(err, OSError) and err.errno is not None:
-            raise CorpusError(f"{archive.name} cannot be unpacked: {err.strerror}.") from err
-        raise ReleaseRefused(f"{archive.name} is damaged or cut short: {err}.") from err
-
-
-def _data_filter(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
-    if member.name.startswith("/"):  # the data filter only strips the slash: a release never has one
-        raise tarfile.AbsolutePathError(member)
-    place = Path(path, member.name)
-    ways = [*place.parents, *([] if member.issym() else [place])]
-    if member.islnk():
-        ways += [Path(path, member.linkname), *Path(path, member.linkname).parents]
-    if any(way.is_symlink() for way in ways if len(way.parts) > len(Path(path).parts)):
-        raise tarfile.OutsideDestinationError(member, str(place))
-    return tarfile.data_filter(member, path)
-
-
-def _check_links(folder: Path, name: str) -> None:
-    root = folder.resolve()
-    for path in trees.walk(folder):
-        if path.is_symlink() and not _leads_inside(path, root):
-            path.unlink()
-            raise ReleaseRefused(f"{name} is refused: {path.relative_to(folder)} is a link that leads out.")
-
-
-def _make_system_links(folder: Path, name: str) -> None:
-    """Make the links to programs of the system that the archive lists; no other link may lead out of the tree.
-
-    :raises ReleaseRefused: a link would stand elsewhere, or lead elsewhere
-    :raises CorpusError: the program is not installed here
-    """
-    listed = files.read_json(folder / _LINKS, {})
-    (folder / _LINKS).unlink(missing_ok=True)
-    for relative, target in listed.items() if isinstance(listed, dict) else ():
-        link = Path(os.path.normpath(folder / relative))
-        inside = link.is_relative_to(folder) and link.parent.resolve().is_relative_to(folder.resolve())
-        if not inside or os.path.lexists(link) or os.path.normpath(str(target)) != target:
-            raise ReleaseRefused(f"{name} is refused: its link {identifiers.shown(relative)} cannot be made.")
-        if not target.startswith(_SYSTEM):
-            raise ReleaseRefused(f"{name} is refused: {relative} leads to {target}, which is no program of the system.")
-        if not os.path.exists(target):
-            raise CorpusError(f"{name} needs {target}, which is not installed here.")
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(target)
-
-
-def _leads_inside(link: Path, root: Path) -> bool:
-    try:
-        return link.resolve().is_relative_to(root)
-    except (OSError, RuntimeError):  # a loop leads nowhere
-        return False
-
-
-@contextmanager
-def _decompressed(archive: Path) -> Iterator[Any]:
-    with archive.open("rb") as raw:
-        if archive.name.endswith(".zst"):
-            zstandard = _zstandard()
-            try:
-                with zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True) as stream:
-                    yield stream
-            except zstandard.ZstdError as err:
-                raise ReleaseRefused(f"{archive.name} is damaged or cut short: {err}.") from err
-        elif archive.name.endswith((".gz", ".tgz")):
-            import gzip
-
-            with gzip.open(raw) as stream:
-                yield stream
-        elif archive.name.endswith(".xz"):
-            with lzma.open(raw) as stream:
-                yield stream
-        else:
-            yield raw
-
-
-def verify(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Check that ``folder`` holds every file of the manifest with its content.
-
-    :raises ReleaseRefused: the first that differs
-    """
-    for relative, expected in manifest.get("files", {}).items():
-        path = folder / relative
-        if not path.is_file() or trees.sha256(path) != expected:
-            raise ReleaseRefused(f"{relative} is not what the release's manifest says.")

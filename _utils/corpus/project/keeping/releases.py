@@ -8,9 +8,8 @@ from typing import Any
 
 from corpus import files
 from corpus.project.keeping import trees
+from corpus.project.keeping.manifest import MANIFEST
 from corpus.project.layout import Layout
-
-MANIFEST = "manifest.json"
 
 
 def describe(layout: Layout, release: str, cfg: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
