@@ -1,11 +1,19 @@
-"""Django sites: what says that a tree is one."""
+"""Django sites: what says that a tree is one, how it is served, what its settings want to know."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from corpus.project.found import files, python
+from corpus.project.found import files, procfile, python
+from corpus.project.python import django
+
+#: what settings usually read, and what it is here when nobody says anything else
+_USUAL = {
+    "ALLOWED_HOSTS": "{domain},{main_ip},localhost,127.0.0.1",
+    "DJANGO_ALLOWED_HOSTS": "{domain},{main_ip},localhost,127.0.0.1",
+    "DATABASE_URL": "sqlite:///{data_root}/db.sqlite3",
+}
 
 
 def look(tree: Path) -> str | None:
@@ -17,5 +25,11 @@ def look(tree: Path) -> str | None:
 
 
 def values(tree: Path) -> dict[str, Any]:
-    """Return what follows from a Django tree."""
-    return {}
+    """Return what follows from a Django tree: the web process, the settings, and variables that the settings read."""
+    asked = python.packages(tree)
+    site = django.site(tree, asked)
+    told = python.served(tree, None if procfile.web(tree) else site.application, asked)
+    if site.settings:
+        told["env"]["DJANGO_SETTINGS_MODULE"] = site.settings
+    told["env"].update({name: value for name, value in _USUAL.items() if name in site.reads})
+    return told

@@ -6,7 +6,7 @@ import http.client
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from corpus.errors import ConfigurationError, CorpusError
@@ -22,6 +22,7 @@ class Check:
     :param timeout: seconds in which it must become well
     :param interval: seconds between two questions
     :param host: Host header
+    :param hints: what to do about a status that is not well although it is below 500
     """
 
     path: str = "/"
@@ -29,6 +30,7 @@ class Check:
     timeout: float = 30
     interval: float = 0.1
     host: str = "localhost"
+    hints: Mapping[int, str] = field(default_factory=dict)
 
     @classmethod
     def configured(cls, cfg: Mapping[str, Any]) -> Check:
@@ -37,7 +39,7 @@ class Check:
         :raises ConfigurationError: it has an unknown key, or a path that does not start with ``/``
         """
         given = dict(cfg["healthcheck"])
-        unknown = sorted(set(given) - {"path", "status", "timeout", "interval"})
+        unknown = sorted(set(given) - {"path", "status", "timeout", "interval", "hints"})
         path = given.get("path", "/")
         if unknown:
             raise ConfigurationError(
@@ -55,13 +57,15 @@ class Check:
                 status=tuple(int(one) for one in status),
                 timeout=float(given.get("timeout", cls.timeout)),
                 interval=max(float(given.get("interval", cls.interval)), 0.02),
+                hints={int(status): str(hint) for status, hint in dict(given.get("hints") or {}).items()},
                 host=(cfg["domain"] or "localhost").replace("*.", "any."),
             )
         except (TypeError, ValueError) as err:
             raise ConfigurationError("healthcheck: status, timeout and interval are numbers.") from err
 
     def well(self, status: int) -> bool:
-        return status in self.status if self.status else status < 500
+        """Tell whether a status is well: one of those that were named, or any below 500 that no hint speaks of."""
+        return status in self.status if self.status else status < 500 and status not in self.hints
 
 
 def wait(check: Check, address: str, port: int, alive: Callable[[], bool] = lambda: True) -> str:
@@ -85,6 +89,8 @@ def wait(check: Check, address: str, port: int, alive: Callable[[], bool] = lamb
             last = f"{check.path} answers {status}"
             if check.well(status):
                 return last
+            if status in check.hints:
+                last += f" ({check.hints[status]})"
         if not alive():
             last += ", and its process ended"
             break
