@@ -27,7 +27,7 @@ __virtualname__ = "mc_project"
 
 _REPORTS = (
     "init_project deploy_project plan set_configuration archive release_sync configure build reconfigure activate "
-    "upgrade bundle post_install notify rollback list_releases history log destroy_project"
+    "upgrade bundle promote verify_release post_install notify rollback list_releases history log destroy_project"
 )
 __outputter__ = dict.fromkeys(_REPORTS.split(), "mc_project")
 
@@ -151,6 +151,101 @@ def receive(name: str, repository: str, api_version: int | None = None) -> dict[
         salt-call --local mc_project.receive shop project < updates
     """
     return _call("receive", name, api_version, repository)
+
+
+def receive_release(name: str, api_version: int | None = None) -> dict[str, Any]:
+    """
+    Take a release that another machine hands over, and deploy it. For the command that ssh runs, not for people.
+
+    name
+        The project's name; it is in final mode.
+
+    api_version
+        Serve the call by this version.
+
+    Returns: A report; the release itself comes on standard input, see :py:func:`promote`.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project.receive_release shop < release
+    """
+    return _call("receive_release", name, api_version)
+
+
+def promote(
+    name: str,
+    release: str | None = None,
+    to: str | None = None,
+    deploy: bool = True,
+    wait: float = 0,
+    api_version: int | None = None,
+) -> dict[str, Any]:
+    """
+    Hand a release of staging to production and have it deployed there, or put it where it can be fetched from.
+
+    Over ssh the other side verifies the signature before anything else is sent; what was cut short goes on where it
+    stopped; the stages of the deployment there are shown while they go.
+
+    name
+        The project's name.
+
+    release
+        Id of the release; not set: the newest that was bundled.
+
+    to
+        ``user@host[:port]`` or ``ssh://user@host[:port]``: the user of the project in production, whose
+        ``release_keys`` (or ``authorized_keys``) has this project's key; ``file:///folder`` and ``https://…`` (by PUT):
+        the release is put there, in a folder of its id.
+
+    deploy
+        False: it is only kept there.
+
+    wait
+        Seconds that it may wait there for another deployment.
+
+    api_version
+        Serve the call by this version.
+
+    Returns: ``{name, result, changes, comment, url}``; it fails when the deployment there did.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project.promote shop to=shop@www.example.org
+    """
+    return _call("promote", name, api_version, release, to, deploy, wait)
+
+
+def verify_release(
+    name: str, release: str | None = None, url: str | None = None, api_version: int | None = None
+) -> dict[str, Any]:
+    """
+    Check sums and signature of a release, and of the one that runs also every file of the tree.
+
+    name
+        The project's name.
+
+    release
+        Id of the release; not set: the one that runs.
+
+    url
+        Of an archive instead, as in ``release_artifacts_urls``.
+
+    api_version
+        Serve the call by this version.
+
+    Returns: ``{name, result, comment, checks: [{what, result, comment}]}``; the exit status tells, too.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project.verify_release shop url=https://releases.example.org/shop/shop-1.tar.zst
+    """
+    return _call("verify_release", name, api_version, release, url)
 
 
 def difference(

@@ -16,13 +16,16 @@ import salt.utils.args
 from corpus.door import answered, translated
 from corpus.project import (
     deployment,
+    incoming,
     initialization,
     installers,
     procedures,
     projects,
+    promotion,
     receiving,
     session,
     upgrades,
+    verification,
 )
 from corpus.project import plan as plans
 from corpus.project import rollback as rollbacks
@@ -126,6 +129,50 @@ def receive(name: str, repository: str) -> dict[str, Any]:
     """
     with translated():
         return answered(receiving.receive(_minion(), name, repository, sys.stdin), __context__)
+
+
+def receive_release(name: str) -> dict[str, Any]:
+    """
+    Take a release that another machine hands over (on standard input).
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project_2.receive_release shop < release
+    """
+    with translated():
+        return answered(incoming.receive(_minion(), name, sys.stdin.buffer), __context__)
+
+
+def promote(
+    name: str, release: str | None = None, to: str | None = None, deploy: bool = True, wait: float = 0
+) -> dict[str, Any]:
+    """
+    Hand a release to another machine.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project_2.promote shop to=shop@www.example.org
+    """
+    with translated():
+        return promotion.promote(_minion(), name, release, to, session.who(), bool(deploy), float(wait))
+
+
+def verify_release(name: str, release: str | None = None, url: str | None = None) -> dict[str, Any]:
+    """
+    Check sums and signature of a release.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project_2.verify_release shop
+    """
+    with translated():
+        return answered(verification.verify(_minion(), name, release, url), __context__)
 
 
 def get_configuration(name: str, explain: bool = False, unmask: bool = False) -> dict[str, Any]:

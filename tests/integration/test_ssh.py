@@ -2,66 +2,21 @@
 
 import os
 import pwd
-import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.machine import Ended, Machine, deadline, free_port, run
+from tests.machine import Ended, Machine, run
+from tests.sshd import Door, opened
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="making users needs root")
 
 
-@dataclass(frozen=True)
-class Door:
-    """A running sshd and a person's key to it."""
-
-    port: int
-    key: Path
-
-    @property
-    def options(self) -> list[str]:
-        known = self.key.parent / "known_hosts"
-        settings = (
-            "IdentitiesOnly=yes",
-            f"UserKnownHostsFile={known}",
-            "StrictHostKeyChecking=accept-new",
-            "BatchMode=yes",
-        )
-        return ["-i", str(self.key), *(word for setting in settings for word in ("-o", setting))]
-
-    @property
-    def git_env(self) -> str:
-        return " ".join(["ssh", "-p", str(self.port), *self.options])
-
-    def ssh(self, user: str, *words: str) -> Ended:
-        return run(["ssh", "-p", str(self.port), *self.options, f"{user}@127.0.0.1", *words])
-
-
 @pytest.fixture(scope="module")
 def door(machine: Machine) -> Iterator[Door]:
-    folder = machine.folder / "sshd"
-    folder.mkdir(mode=0o700)
-    for name in ("host", "ada"):
-        subprocess.run(
-            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"{name}@laptop", "-f", folder / name], check=True
-        )
-    port = free_port()
-    Path("/run/sshd").mkdir(exist_ok=True)
-    (folder / "config").write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nUsePAM no\nPasswordAuthentication no\n"
-        f"PidFile {folder}/pid\nAuthorizedKeysFile .ssh/authorized_keys\n"
-    )
-    with subprocess.Popen(["/usr/sbin/sshd", "-D", "-e", "-f", folder / "config"], stderr=subprocess.PIPE) as server:
-        try:
-            for _ in deadline(10):
-                if b"SSH" in run(["bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{port} && head -c 3 <&3"]).output.encode():
-                    break
-            yield Door(port, folder / "ada")
-        finally:
-            server.terminate()
+    with opened(machine.folder / "sshd") as door:
+        yield door
 
 
 @pytest.fixture

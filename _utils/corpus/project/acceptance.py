@@ -20,13 +20,21 @@ def check(minion: Minion, layout: Layout, cfg: Mapping[str, Any], manifest: Mapp
     :raises ReleaseRefused: another name or place, another kind of machine
     :raises CorpusError: a system package is missing
     """
+    check_fit(minion, layout, manifest)
+    system = manifest.get("system") or {}
+    return system_packages.ensure(minion, system.get("packages") or {}, cfg["system_packages_install"])
+
+
+def check_fit(minion: Minion, layout: Layout, manifest: Mapping[str, Any]) -> None:
+    """Check that a release can run at this place and on this kind of machine; change nothing.
+
+    :raises ReleaseRefused: it cannot
+    """
     if not manifest.get("format"):
-        return ""
+        return
     release = f"{manifest['name']}-{manifest['release']}"
     _check_place(layout, manifest, release)
-    system = manifest.get("system") or {}
-    _check_machine(minion, system, release)
-    return system_packages.ensure(minion, system.get("packages") or {}, cfg["system_packages_install"])
+    _check_machine(minion, manifest.get("system") or {}, release)
 
 
 def machine(minion: Minion, packages: Mapping[str, str], native: bool) -> dict[str, Any]:

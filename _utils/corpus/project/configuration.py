@@ -96,6 +96,12 @@ KEYS: dict[str, Key] = {
         Key("group", "text", "{user}", "Unix group of the project's files."),
         Key("groups", "list", [], "Further groups of the user."),
         Key("authorized_keys", "list", [], "Public ssh keys of the people who may push as the project's user."),
+        Key(
+            "release_keys",
+            "list",
+            [],
+            "Public ssh keys that may hand over releases (mc_project.promote), and not push.",
+        ),
         Key("main_ip", "text", None, "The machine's address; not set: looked up."),
         Key("domain", "text", None, "Host name the web front serves the project at; not set: any name."),
         Key("domains", "list", [], "Further host names."),

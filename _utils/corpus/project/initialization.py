@@ -304,13 +304,18 @@ class _Steps:
                 user=self.user,
             ),
         )
-        wanted = "".join(_authorized(line) for line in self.cfg["authorized_keys"])
+        wanted = "".join(_authorized(line, "push-as", "authorized_keys") for line in self.cfg["authorized_keys"])
+        wanted += "".join(_authorized(line, "deliver-as", "release_keys") for line in self.cfg["release_keys"])
         authorized = ssh / "authorized_keys"
         if wanted or authorized.exists():
             commands = self.layout.home / "git-shell-commands"
-            push_as = commands / "push-as"
+            take = hook.receive_release(self._call("receive_release"), self._sudo)
             yield self._folder(commands, 0o755, self._mkdir_for_user)
-            yield self._file(push_as, hook.PUSH_AS, 0o755, "command that pushes under a key's name")
+            yield self._file(commands / "push-as", hook.PUSH_AS, 0o755, "command that pushes under a key's name")
+            yield self._file(
+                commands / "deliver-as", hook.DELIVER_AS, 0o755, "command that delivers under a key's name"
+            )
+            yield self._file(commands / "receive-release", take, 0o755, "command that takes releases")
             yield self._file(authorized, wanted, 0o600, "authorized ssh keys")
 
     def _file(self, path: Path, content: str, mode: int, what: str) -> Step:
@@ -344,15 +349,16 @@ class _Steps:
                 lambda: repositories.fetch(repository, url, branch, user),
             )
         path = repository / "hooks" / "pre-receive"
-        text = hook.script(self.layout.name, repository.stem, self._call(repository.stem), self._sudo)
+        call = self._call("receive", repository.stem)
+        text = hook.script(self.layout.name, repository.stem, call, self._sudo)
         yield Step(f"hook of {repository}", lambda: _differs(path, text, 0o755), lambda: self._write(path, text, 0o755))
 
     @property
     def _sudo(self) -> bool:
         return self.user is not None and self.user != "root"
 
-    def _call(self, repository: str) -> list[str]:
-        """The command by which a hook hands a push over."""
+    def _call(self, function: str, *arguments: str) -> list[str]:
+        """The command by which a push or a release is handed over."""
         beside = Path(sys.executable).parent / "salt-call"
         program = str(beside) if beside.exists() else processes.which("salt-call")
         folder = str(
@@ -367,15 +373,18 @@ class _Steps:
             "--out-file=/dev/null",
             "--log-level=quiet",
         ]
-        return [*words, "mc_project.receive", self.layout.name, repository]
+        return [*words, f"mc_project.{function}", self.layout.name, *arguments]
 
     def _sudo_rule(self) -> Iterator[Step]:
-        """Let the project's user hand over pushes of its own project, and nothing else."""
+        """Let the project's user hand over pushes and releases of its own project, and nothing else."""
         if not self._sudo:
             return
         path = sudo_rule(self.layout.name)
-        calls = ", ".join(_for_sudoers(self._call(repository)) for repository in ("project", "pillar"))
-        rule = f"# Written by corpus: pushes to {self.layout.name} are deployed by root.\n{self.user} ALL=(root) NOPASSWD: {calls}\n"
+        allowed = [self._call("receive", "project"), self._call("receive", "pillar"), self._call("receive_release")]
+        calls = ", ".join(map(_for_sudoers, allowed))
+        rule = f"# Written by corpus: pushes to {self.layout.name} are deployed by root.\n"
+        rule += f'Defaults:{self.user} env_keep += "{" ".join(hook.ORIGIN)}"\n'
+        rule += f"{self.user} ALL=(root) NOPASSWD: {calls}\n"
         yield Step("sudo rule for pushes", lambda: _differs(path, rule, 0o440), lambda: _write_sudoers(path, rule))
 
     # trees
@@ -437,18 +446,22 @@ def sudo_rule(name: str) -> Path:
     return Path("/etc/sudoers.d") / f"corpus-{name}"
 
 
-def _authorized(line: object) -> str:
-    """Return a line of ``authorized_keys``: pushes only, under the name that the key's comment gives."""
-    words = _public_key(line).split(" ", 2)
+def _authorized(line: object, command: str, key: str) -> str:
+    """Return a line of ``authorized_keys``: one command only, under the name that the key's comment gives.
+
+    :param command: of ``git-shell-commands``
+    :param key: of the configuration, for a message
+    """
+    words = _public_key(line, key).split(" ", 2)
     name = re.sub(r"[^A-Za-z0-9@._-]", "_", words[2])[:80] if len(words) > 2 else words[1][-16:].replace("/", "_")
-    return f'restrict,command="push-as {name}" {" ".join(words)}\n'
+    return f'restrict,command="{command} {name}" {" ".join(words)}\n'
 
 
-def _public_key(line: object) -> str:
+def _public_key(line: object, key: str) -> str:
     """Return an ssh public key as one line without options (sshd(8), AUTHORIZED_KEYS FILE FORMAT)."""
     words = str(line).split()
     if len(words) < 2 or not words[0].startswith(("ssh-", "ecdsa-", "sk-")) or "\n" in str(line).strip():
-        raise UsageError(f"authorized_keys: {str(line)[:40]!r} is no public ssh key ('ssh-ed25519 AAAA… comment').")
+        raise UsageError(f"{key}: {str(line)[:40]!r} is no public ssh key ('ssh-ed25519 AAAA… comment').")
     return " ".join(words)
 
 

@@ -236,6 +236,11 @@ class Layout:
         return self.own / "log"
 
     @property
+    def incoming(self) -> Path:
+        """Releases that another machine handed over."""
+        return self.own / "incoming"
+
+    @property
     def upgrades(self) -> Path:
         return self.own / "upgrades"
 

@@ -37,6 +37,39 @@ CORPUS_WHO=$1 exec git-shell -c "$SSH_ORIGINAL_COMMAND"
 """
 
 
+#: what the other side of a promotion asks git-shell for
+RECEIVE_RELEASE_COMMAND = "receive-release"
+
+_RECEIVE_RELEASE = """\
+#!/bin/sh
+# Written by corpus: takes a release that another machine hands over.
+exec {call}
+"""
+
+#: variables that tell who is at the other end of the connection; they pass through sudo
+ORIGIN = ("CORPUS_WHO", "SSH_CONNECTION")
+
+#: what git-shell runs for a key that may hand over releases, and nothing else
+DELIVER_AS = """\
+#!/bin/sh
+# Written by corpus: this key hands releases over, and nothing else is possible.
+if [ "$SSH_ORIGINAL_COMMAND" != receive-release ]; then
+    echo "This key hands releases over (mc_project.promote), and does nothing else." >&2
+    exit 1
+fi
+CORPUS_WHO=$1 exec git-shell -c receive-release
+"""
+
+
+def receive_release(call: list[str], sudo: bool) -> str:
+    """Return the command that hands a release over.
+
+    :param call: the command that takes it from standard input
+    :param sudo: whether root must run it
+    """
+    return _RECEIVE_RELEASE.format(call=shlex.join(["sudo", "-n", *call] if sudo else call))
+
+
 def script(name: str, repository: str, call: list[str], sudo: bool) -> str:
     """Return the hook of a repository.
 
