@@ -801,6 +801,65 @@ def unlock(name: str, api_version: int | None = None) -> bool:
     return _call("unlock", name, api_version)
 
 
+def maintenance(
+    name: str, on: bool | str | None = None, reason: str = "", api_version: int | None = None
+) -> dict[str, Any]:
+    """
+    Answer every request to a project with its maintenance page (503), or let requests through again.
+
+    It counts at once, loses no request, and stays through deployments and reboots.
+
+    name
+        The project's name.
+
+    on
+        ``on`` or ``off``; not set: tell who closed it.
+
+    reason
+        Why; for whoever asks :py:func:`status`.
+
+    api_version
+        Serve the call by this version.
+
+    Returns: ``{name, result, changes, comment, maintenance: {person or deployment: {who, since, reason}}}``
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project.maintenance shop on reason="moving the database"
+    """
+    return _call("maintenance", name, api_version, on, reason)
+
+
+def renew_certificates(name: str | None = None, force: bool = False, api_version: int | None = None) -> dict[str, Any]:
+    """
+    Serve the certificate that the configuration gives now, or renew one from an authority when it is due.
+
+    The front's caretaker does the latter by itself, every hour. No deployment is needed, no connection is dropped.
+
+    name
+        The project's name; not set: all of them.
+
+    force
+        Ask an authority again that refused a moment ago.
+
+    api_version
+        Serve the call by this version.
+
+    Returns: ``{name: {result, comment, certificate: {from, names, issuer, until, problem}}}``
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project.renew_certificates shop
+    """
+    if name is None:
+        return _call("renew_certificates", None, api_version, None, force)
+    return _call("renew_certificates", name, api_version, force)
+
+
 def destroy_project(name: str, confirm: str | None = None, api_version: int | None = None) -> dict[str, Any]:
     """
     Remove a project with its data. A last archive stays under the projects root, in ``.corpus/destroyed``.

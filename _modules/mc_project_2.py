@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import salt.utils.args
 from corpus.door import answered, translated
+from corpus.errors import UsageError
 from corpus.project import (
     deployment,
     incoming,
@@ -478,6 +479,38 @@ def unlock(name: str) -> bool:
     """
     with translated():
         return locks.reopen(_layout(name))
+
+
+def maintenance(name: str, on: bool | str | None = None, reason: str = "") -> dict[str, Any]:
+    """
+    Close a project for maintenance, or open it again.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project_2.maintenance shop on
+    """
+    with translated():
+        if isinstance(on, str):
+            if on.lower() not in ("on", "off"):
+                raise UsageError(f"maintenance is on or off, not {on[:60]!r}.")
+            on = on.lower() == "on"
+        return projects.maintenance(_minion(), name, on, str(reason), session.who())
+
+
+def renew_certificates(name: str | None = None, force: bool = False) -> dict[str, Any]:
+    """
+    Serve the certificates that are configured now, and renew those that are due.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project_2.renew_certificates shop
+    """
+    with translated():
+        return projects.renew_certificates(_minion(), name, force)
 
 
 def destroy_project(name: str, confirm: str | None = None) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import itertools
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -63,12 +63,18 @@ class Answers:
 
 @contextmanager
 def asking(
-    port: int, path: str = "/", every: float = 0.01, visitors: int = 1, host: str = "localhost"
+    port: int,
+    path: str = "/",
+    every: float = 0.01,
+    visitors: int = 1,
+    host: str = "localhost",
+    get: Callable[[int, str, str], tuple[int, str]] = page,
 ) -> Iterator[Answers]:
     """Ask for a page again and again while the block runs.
 
     :param every: seconds between two requests, when the answers come at once
     :param visitors: how many ask in turns; as many requests can be under way at once
+    :param get: asks for a page of a port by path and host name, and returns its status and text
     """
     answers = Answers(time.monotonic())
     over = threading.Event()
@@ -78,7 +84,7 @@ def asking(
             return
         while not over.is_set():
             began = time.monotonic()
-            status, text = page(port, path, host)
+            status, text = get(port, path, host)
             ended = time.monotonic()
             answers.given.append(Answer(status, text, ended, ended - began))
             over.wait(max(every * visitors - (ended - began), 0))

@@ -112,6 +112,19 @@ KEYS: dict[str, Key] = {
             None,
             "Port the web front listens on; not set: 80, or 8080 when not root.",
         ),
+        Key(
+            "https_port",
+            "whole number",
+            None,
+            "Port the web front listens on for https; not set: 443, or 8443 when not root.",
+        ),
+        Key(
+            "tls",
+            "mapping",
+            {},
+            "certificate and key (PEM), or acme (yes, or directory, contact, ca_bundle); redirect, hsts.",
+        ),
+        Key("trusted_proxies", "list", [], "Networks of proxies whose X-Forwarded-For, -Proto and -Port count."),
         Key("processes", "mapping", {}, "Command lines by process type; not set: read from the Procfile."),
         Key("scale", "mapping", {}, "How many processes of each type run; a type that is not named: one."),
         Key(
@@ -121,6 +134,21 @@ KEYS: dict[str, Key] = {
             "Folders of the tree with programs, first on the PATH of processes and build commands.",
         ),
         Key("document_root", "text", None, "Folder of the tree served as files when there is no web process."),
+        Key(
+            "static_files",
+            "mapping",
+            {},
+            "Folders of the tree or of data_root by url prefix: a folder, or folder, max_age (seconds), hashed.",
+        ),
+        Key("spa", "yes or no", False, "Whether paths without a file get the document root's index.html."),
+        Key("upload_limit", "text", "64m", "Largest request body: 512k, 64m, 2g; 0 is no limit."),
+        Key("proxy_timeout", "seconds", 300, "Seconds that a web process may be silent in a request."),
+        Key(
+            "security_headers", "yes or no", True, "Whether answers get the usual headers that the application forgot."
+        ),
+        Key("access_log", "yes or no", True, "Whether requests are written to logs/access.log."),
+        Key("maintenance_page", "text", None, "Page of the tree for maintenance; not set: maintenance.html, or ours."),
+        Key("maintenance_retry", "seconds", 120, "Seconds after which clients ask a closed project again."),
         Key("env", "mapping", {}, "Environment variables of the processes and of build commands."),
         Key(
             "healthcheck",
@@ -518,6 +546,8 @@ def _fixed(layout: Layout, values: Mapping[str, Any], grains: Mapping[str, Any],
         fixed["main_ip"] = _main_address(grains)
     if values["http_port"] is None:
         fixed["http_port"] = 80 if privileged else 8080
+    if values["https_port"] is None:
+        fixed["https_port"] = 443 if privileged else 8443
     if values["http_address"] == "{default_http_address}":
         fixed["http_address"] = "*" if privileged else "127.0.0.1"
     return fixed

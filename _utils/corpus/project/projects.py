@@ -16,6 +16,8 @@ from corpus.project.keeping.journal import Journal
 from corpus.project.layout import Layout, Roots
 from corpus.project.minion import Minion, merged, project_pillar
 from corpus.project.running import formation, front, supervision
+from corpus.project.running.front import upkeep
+from corpus.project.running.front.maintenance import PERSON
 from corpus.secrets import Redactor
 
 
@@ -48,7 +50,8 @@ def status(minion: Minion, name: str) -> dict[str, Any]:
     supervisor = supervision.of(layout.roots)
     up = supervisor.processes(supervision.group_name(layout, running)) if running else []
     wanted = formation.specified(layout, running)["processes"] if running else {}
-    serves = front.Front(layout.roots, supervisor).serves(layout, cfg) if running else None
+    web = front.Front(layout.roots, supervisor)
+    serves = web.serves(layout, cfg) if running else None
     busy = lock.holder(layout)
     return {
         "name": name,
@@ -59,6 +62,8 @@ def status(minion: Minion, name: str) -> dict[str, Any]:
         "since": manifest.get("when"),
         "url": front.url(cfg) if serves else None,
         "serves": serves,
+        "maintenance": web.closed(layout),
+        "certificate": web.certificate(layout),
         "processes": {
             kind: next(
                 (
@@ -144,6 +149,57 @@ def set_configuration(
     }
 
 
+def maintenance(minion: Minion, name: str, on: bool | None, reason: str, who: str) -> dict[str, Any]:
+    """Close a project for maintenance, or open it again; at once, and until the other is asked for.
+
+    :param on: None only tells
+    :returns: ``{name, result, changes, comment, maintenance}``
+    """
+    layout = Layout.existing(minion.roots, name)
+    web = front.Front(layout.roots, supervision.of(layout.roots))
+    changed = False
+    if on:
+        changed = web.close(layout, assembled(minion, layout).values, PERSON, who, reason)
+    elif on is not None:
+        cfg = assembled(minion, layout).values
+        changed = web.open(layout, cfg, PERSON)
+        if lock.holder(layout) is None:  # what a deployment closed and left so is opened, too
+            changed = web.open(layout, cfg) or changed
+    notes = web.closed(layout)
+    words = f"{name} is {'closed for maintenance' if notes else 'open'}"
+    if on is False and notes:
+        words += f": the deployment under way wants it so ({', '.join(note['reason'] for note in notes.values())})"
+    return {
+        "name": name,
+        "result": True,
+        "changes": {"maintenance": {"old": not notes, "new": bool(notes)}} if changed else {},
+        "comment": f"{words}.",
+        "maintenance": notes,
+    }
+
+
+def renew_certificates(minion: Minion, name: str | None, force: bool) -> dict[str, Any]:
+    """Serve the certificates that the configuration gives now, and renew those from an authority that are due.
+
+    :param name: None: of all projects
+    :param force: ask an authority that refused a moment ago again
+    :returns: ``{name: {result, comment, certificate}}``
+    """
+    found = {}
+    for one in [name] if name is not None else minion.roots.names():
+        layout = Layout.existing(minion.roots, one)
+        web = front.Front(layout.roots, supervision.of(layout.roots))
+        try:
+            given = web.install(layout, assembled(minion, layout).values)
+            problem = upkeep.renew(web, layout, force)
+        except CorpusError as err:
+            given, problem = False, str(err)
+        facts = web.certificate(layout)
+        words = "A new certificate is served." if given else f"Valid until {facts['until']}." if facts else "No TLS."
+        found[one] = {"result": not problem, "comment": problem or words, "certificate": facts}
+    return found
+
+
 def destroy(minion: Minion, name: str, confirm: str | None, who: str) -> dict[str, Any]:
     """Remove a project: processes, site, folders, links, user. A last archive of its tree, data and repositories stays.
 
@@ -160,7 +216,7 @@ def destroy(minion: Minion, name: str, confirm: str | None, who: str) -> dict[st
         recovery.repair(minion, layout, who)
         supervisor = supervision.of(layout.roots)
         supervision.stop_others(supervisor, layout, None)
-        front.Front(layout.roots, supervisor).forget(layout)
+        front.Front(layout.roots, supervisor).erase(layout)
         last = _last_archive(layout, Path(cfg["data_root"]))
         for link in (layout.state_link, layout.pillar_link):
             if link.is_symlink():

@@ -116,8 +116,10 @@ class Takeover:
         check = health.Check.configured(cfg)
         if not ports and "status" not in cfg["healthcheck"]:
             check = health.Check(path=check.path, status=(200, 301, 302, 304), timeout=2, host=check.host)
-        health.wait(check, front.loopback(cfg), cfg["http_port"])
-        return front.url(cfg)
+        self.front.prove(self.layout, cfg, check)
+        problem = self.front.certify(self.layout)
+        closed = "closed for maintenance" if self.front.closed(self.layout) else ""
+        return "; ".join(words for words in (front.url(cfg), closed, problem) if words)
 
     # the end, one way or the other
 
@@ -203,8 +205,8 @@ class Takeover:
         started = not supervision.running(self.supervisor, self.layout, release)
         if started:
             supervision.start(self.supervisor, self.layout, release)
-        if asleep and self.front.site(self.layout).exists():
-            self.front.tell_nginx()
+        if asleep:
+            self.front.awake(self.layout)
         return f"processes of {release} started again" if started else ""
 
     def _front_back(self) -> str:
@@ -214,8 +216,7 @@ class Takeover:
         if noted["before"] is None:
             self.front.forget(self.layout)
         else:
-            files.write(self.front.site(self.layout), noted["before"], 0o600)
-            self.front.tell_nginx()
+            self.front.put_back(self.layout, noted["before"])
             self._await_front()
         return "web front sent back"
 

@@ -121,4 +121,4 @@ def check(cfg: Mapping[str, Any]) -> None:
     """
     health.Check.configured(cfg)
     notifications.check(cfg)
-    front.check_names(cfg)
+    front.check(cfg)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import http.client
+import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +13,11 @@ from typing import Any
 
 from corpus.errors import ConfigurationError, CorpusError
 from corpus.project.running.supervision import poll
+
+# a certificate's names are checked before it is served; here only this machine talks to itself
+_LOOPBACK_TLS = ssl.create_default_context()
+_LOOPBACK_TLS.check_hostname = False
+_LOOPBACK_TLS.verify_mode = ssl.CERT_NONE
 
 
 @dataclass(frozen=True)
@@ -68,10 +75,11 @@ class Check:
         return status in self.status if self.status else status < 500 and status not in self.hints
 
 
-def wait(check: Check, address: str, port: int, alive: Callable[[], bool] = lambda: True) -> str:
+def wait(check: Check, address: str, port: int, alive: Callable[[], bool] = lambda: True, tls: bool = False) -> str:
     """Ask until the answer is well; return the answer in words.
 
     :param alive: asked between two questions; when it says no, waiting longer is in vain
+    :param tls: ask by https; who answers is not asked to prove it: it is this machine
     :raises CorpusError: it did not become well in time; the message has the last answer
     """
     last = "no answer"
@@ -79,7 +87,7 @@ def wait(check: Check, address: str, port: int, alive: Callable[[], bool] = lamb
     for _ in poll(check.timeout, check.interval):
         try:
             seconds = max(deadline - time.monotonic(), 0.5)
-            with _asked(address, port, check.path, check.host, seconds) as answer:
+            with _asked(address, port, check.path, check.host, seconds, tls) as answer:
                 status = answer.status  # the body may have no end
         except OSError as err:
             last = f"no answer ({err.strerror or type(err).__name__})"
@@ -116,8 +124,13 @@ def ask(address: str, port: int, path: str, host: str, timeout: float = 5) -> An
 
 
 @contextmanager
-def _asked(address: str, port: int, path: str, host: str, timeout: float) -> Iterator[http.client.HTTPResponse]:
+def _asked(
+    address: str, port: int, path: str, host: str, timeout: float, tls: bool = False
+) -> Iterator[http.client.HTTPResponse]:
     connection = http.client.HTTPConnection(address, port, timeout=timeout)
+    if tls:
+        plain = socket.create_connection((address, port), timeout)
+        connection.sock = _LOOPBACK_TLS.wrap_socket(plain, server_hostname=host)
     try:
         connection.request(
             "GET", path, headers={"Host": host, "User-Agent": "corpus-healthcheck", "Connection": "close"}
