@@ -27,7 +27,7 @@ __virtualname__ = "mc_project"
 
 _REPORTS = (
     "init_project deploy_project plan set_configuration archive release_sync configure build reconfigure activate "
-    "upgrade bundle promote verify_release post_install notify rollback list_releases history log destroy_project"
+    "upgrade bundle promote verify_release post_install notify rollback list_releases history log run destroy_project"
 )
 __outputter__ = dict.fromkeys(_REPORTS.split(), "mc_project")
 
@@ -685,6 +685,35 @@ def status(name: str, api_version: int | None = None) -> dict[str, Any]:
         salt-call --local mc_project.status shop
     """
     return _call("status", name, api_version)
+
+
+def run(name: str, command: str, timeout: float | None = None, api_version: int | None = None) -> dict[str, Any]:
+    """
+    Run a one-off process in the running release: in its tree, with its environment, as its user.
+
+    What it prints is shown while it runs, without secrets, and returned. It ends when this call is killed.
+
+    name
+        The project's name.
+
+    command
+        A line for the shell.
+
+    timeout
+        Seconds after which it is killed; not set: it may take as long as it takes.
+
+    api_version
+        Serve the call by this version.
+
+    Returns: ``{name, result, status, output, comment}``; the exit status of the process is passed on as retcode.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local --retcode-passthrough mc_project.run shop 'python manage.py check'
+    """
+    return _call("run", name, api_version, command, timeout)
 
 
 def list_releases(name: str, api_version: int | None = None) -> list[dict[str, Any]]:

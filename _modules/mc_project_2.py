@@ -411,6 +411,23 @@ def difference(name: str, revision: str | None = None, configuration: dict[str, 
         return projects.difference(_minion(), name, revision, configuration)
 
 
+def run(name: str, command: str, timeout: float | None = None) -> dict[str, Any]:
+    """
+    Run a one-off process in the running release.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project_2.run shop 'python manage.py check'
+    """
+    with translated():
+        done = projects.run(_minion(), name, command, timeout)
+        if done["status"]:
+            __context__["retcode"] = done["status"]
+        return done
+
+
 def list_releases(name: str) -> list[dict[str, Any]]:
     """
     Return the kept releases, newest first.

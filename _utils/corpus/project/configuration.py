@@ -1,6 +1,7 @@
 """``cfg``: the mapping that describes a project, assembled from layers and handed live to every sls.
 
-Layers, weakest first: defaults, the installer's defaults, what is found in the tree, ``env_defaults[default_env]``, ``os_defaults[os_family, os]``,
+Layers, weakest first: defaults, the installer's defaults, what is found in the tree, its ``.env``, ``app.json`` and ``Procfile``,
+``env_defaults[default_env]``, ``os_defaults[os_family, os]``,
 the registry's ``env``, ``.salt/PILLAR.sample``, pillar ``makina-projects.<name>``, grains likewise, saved settings, keyword arguments.
 """
 
@@ -11,15 +12,16 @@ import difflib
 import math
 import re
 import socket
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from corpus import files, identifiers, secrets
 from corpus.errors import ConfigurationError
 from corpus.project import closure, found, installers, workflow
-from corpus.project.found import Found
+from corpus.project.found import Found, declared
+from corpus.project.found.declared import Declared
 from corpus.project.keeping import registry
 from corpus.project.layout import Layout
 
@@ -125,7 +127,7 @@ KEYS: dict[str, Key] = {
             "certificate and key (PEM), or acme (yes, or directory, contact, ca_bundle); redirect, hsts.",
         ),
         Key("trusted_proxies", "list", [], "Networks of proxies whose X-Forwarded-For, -Proto and -Port count."),
-        Key("processes", "mapping", {}, "Command lines by process type; not set: read from the Procfile."),
+        Key("processes", "mapping", {}, "Command lines by process type, over those of the Procfile; null: not run."),
         Key("scale", "mapping", {}, "How many processes of each type run; a type that is not named: one."),
         Key(
             "paths",
@@ -150,6 +152,15 @@ KEYS: dict[str, Key] = {
         Key("maintenance_page", "text", None, "Page of the tree for maintenance; not set: maintenance.html, or ours."),
         Key("maintenance_retry", "seconds", 120, "Seconds after which clients ask a closed project again."),
         Key("env", "mapping", {}, "Environment variables of the processes and of build commands."),
+        Key("required_env", "list", [], "Variables without a value of which nothing is deployed."),
+        Key("secret_env", "list", [], "Variables that get a random value of their own, once, when they have none."),
+        Key(
+            "scripts",
+            "mapping",
+            {},
+            "Commands of a deployment: predeploy (before processes start), postdeploy (at its end), setup (at the end of the first).",
+        ),
+        Key("cron", "list", [], "Commands to run by the clock: mappings with schedule (as in crontab) and command."),
         Key(
             "healthcheck",
             "mapping",
@@ -268,6 +279,7 @@ class Configuration:
     :param installer: folder of the installer, absolute
     :param pack: folder that holds the installers and macros to render with: this pack's, or those of a release
     :param found: what the tree says of itself, when the installer was looked for in it and something was found
+    :param declared: what the tree declares whatever its installer is
     :param looked: whether the installer was looked for in the tree
     """
 
@@ -276,6 +288,7 @@ class Configuration:
     installer: Path
     pack: Path
     found: Found | None = None
+    declared: Declared = field(default_factory=lambda: Declared({}))
     looked: bool = False
 
     def explained(self) -> dict[str, dict[str, Any]]:
@@ -327,6 +340,7 @@ def assemble(
     # Production renders a release with what staging had, and looks for nothing.
     brought = closure.within(salt_root) if with_installer and chosen["operation_mode"] == workflow.FINAL else None
     seen = None
+    declares = declared.read(salt_root.parent) if with_installer else Declared({})
     if brought:
         installer = closure.checked(brought, asked, sources["installer"])
         folder = brought.place
@@ -337,7 +351,10 @@ def assemble(
     lowest.append(Layer(f"installer {installer}", _checked(installers.defaults(folder), f"{folder}/defaults.yaml")))
     if with_installer:
         told = (brought or seen or Found(installer, "", found.values(salt_root.parent, installer))).values
+        if declares.processes:
+            told = {key: value for key, value in told.items() if key != "processes"}
         lowest.append(Layer("found in the tree", _checked(told, "what was found in the tree")))
+        lowest += [Layer(name, _checked(values, name)) for name, values in declares.values.items()]
     chosen = _with_environment([*lowest, *above])
     values, sources = _merged([*lowest, *_selected(chosen, grains), *above])
     if with_installer and _installer(values) != (asked, version):
@@ -352,7 +369,7 @@ def assemble(
         values["installer"] = installer
         why = seen.why if seen else "the release was made with it" if brought else "nothing to recognize in the tree"
         sources["installer"] = f"auto: {why}"
-    _resolve(values)
+    _resolve(values, {path for path, source in sources.items() if source in declares.values})
     for key in ("project_branch", "pillar_branch"):
         identifiers.branch_name(values[key])
     return Configuration(
@@ -361,6 +378,7 @@ def assemble(
         folder,
         brought.folder if brought else installers.official_root(),
         found=seen,
+        declared=declares,
         looked=with_installer and asked == installers.AUTO and not brought,
     )
 
@@ -466,7 +484,7 @@ def _check_type(key: Key, value: object, where: str) -> None:
 
 def _nearest(name: object) -> str:
     settable = [key.name for key in KEYS.values() if not key.fixed]
-    near = difflib.get_close_matches(str(name)[:80], settable, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(name)[:80], settable, n=1, cutoff=0.55)
     return f": did you mean {near[0]!r}?" if near else "; the application's own settings go under 'data'."
 
 
@@ -563,10 +581,15 @@ def _main_address(grains: Mapping[str, Any]) -> str:
         return "127.0.0.1"
 
 
-def _resolve(values: dict[str, Any]) -> None:
-    """Replace ``{key}`` in every text by the key's value; a text that is one placeholder takes the value's type."""
+def _resolve(values: dict[str, Any], literal: Container[str] = ()) -> None:
+    """Replace ``{key}`` in every text by the key's value; a text that is one placeholder takes the value's type.
+
+    :param literal: dotted keys whose values are taken as they are
+    """
 
     def resolved(value: Any, path: str, seen: tuple[str, ...]) -> Any:
+        if path in literal:
+            return value
         if isinstance(value, dict):
             return {key: resolved(inner, f"{path}.{key}", seen) for key, inner in value.items()}
         if isinstance(value, list):

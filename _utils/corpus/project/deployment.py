@@ -96,6 +96,7 @@ class Deployment:
         self.console.note(f"strategy: {self.report.strategy}")
         if not workflow.runs(workflow.ALL["release_sync"], cfg) or not cfg["release_artifacts_urls"]:
             stages.recognize(self.session)
+        stages.say_notes(self.session)
         cfg["current_release_dir"] = str(self.layout.release(self.session.id))
         cfg["deployment"] = {
             "id": self.session.id,
@@ -160,6 +161,7 @@ class Deployment:
                 None,
                 functools.partial(stages.upgrade, session, self._tree() / ".salt", self.journal),
             ),
+            "post_install": (None, self._run_last_scripts),
             "bundle": (
                 functools.partial(stages.fill_deploy, session),
                 functools.partial(stages.bundle, session),
@@ -216,8 +218,18 @@ class Deployment:
         if self.in_place:
             self.layout.release(release).mkdir(mode=0o711, exist_ok=True)
         formation.specify(self.layout, release, cfg, self._tree(), self.version.views)
+        words = [stages.run_script(self.session, "predeploy", cfg["scripts"].get("predeploy"))]
         kinds = self.takeover.start()
-        return f"started {', '.join(kinds)}" if kinds else ""
+        words.append(f"started {', '.join(kinds)}" if kinds else "")
+        return "; ".join(word for word in words if word)
+
+    def _run_last_scripts(self, _: StageReport) -> str:
+        """Run what comes last: after every deployment, and after the first alone."""
+        scripts = self.session.cfg["scripts"]
+        words = [stages.run_script(self.session, "postdeploy", scripts.get("postdeploy"))]
+        if self.takeover.old is None:
+            words.append(stages.run_script(self.session, "setup", scripts.get("setup")))
+        return "; ".join(word for word in words if word)
 
     def _switch(self) -> None:
         """The new version proves itself and takes over: health check, exchange, web front."""

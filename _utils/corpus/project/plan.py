@@ -8,6 +8,7 @@ from typing import Any
 
 from corpus.project import upgrades, workflow
 from corpus.project.deployment import Deployment
+from corpus.project.found import procfile
 from corpus.project.keeping import trees
 from corpus.project.layout import Layout
 from corpus.project.minion import Minion
@@ -82,7 +83,7 @@ class Plan(Deployment):
                 else "no artifacts: the pushed tree is the release"
             )
         if stage == "activate":
-            kinds = sorted(formation.types(cfg, self._plan_tree()))
+            kinds = sorted(formation.types(cfg))
             return (
                 f"would start {', '.join(kinds)}, check their health, and exchange the trees"
                 if kinds
@@ -90,7 +91,9 @@ class Plan(Deployment):
             )
         if stage == "upgrade":
             steps = upgrades.to_do(layout, self._plan_tree() / ".salt")
-            return f"would run the steps {', '.join(steps)}" if steps else ""
+            words = [f"would run the steps {', '.join(steps)}" if steps else ""]
+            words.append("would run the release process" if cfg["processes"].get(procfile.RELEASE) else "")
+            return "; ".join(word for word in words if word)
         if stage == "bundle":
             return "would pack a release"
         return ""

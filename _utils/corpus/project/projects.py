@@ -15,9 +15,10 @@ from corpus.project.keeping import history, lock, releases, signature, trees
 from corpus.project.keeping.journal import Journal
 from corpus.project.layout import Layout, Roots
 from corpus.project.minion import Minion, merged, project_pillar
-from corpus.project.running import formation, front, supervision
+from corpus.project.running import formation, front, one_off, supervision
 from corpus.project.running.front import upkeep
 from corpus.project.running.front.maintenance import PERSON
+from corpus.project.telling.console import Console
 from corpus.secrets import Redactor
 
 
@@ -267,6 +268,40 @@ def _last_archive(layout: Layout, data: Path) -> Path:
     if layout.registry.exists():
         files.write(target.with_name(f"{target.name}.key"), layout.key.read_text(encoding="utf-8"), 0o600)
     return target
+
+
+def run(minion: Minion, name: str, command: str, timeout: float | None) -> dict[str, Any]:
+    """Run a one-off process in the running release, and show what it prints, without secrets, while it runs.
+
+    :param command: a line for the shell
+    :param timeout: seconds after which it is killed; None: it may take as long as it takes
+    :returns: ``{name, result, status, output, comment}``
+    :raises UsageError: nothing is deployed, or the command is empty
+    """
+    layout = Layout.existing(minion.roots, name)
+    release = layout.running()
+    if release is None:
+        raise UsageError(f"Nothing of {name!r} is deployed yet: there is no release to run a command in.")
+    if not str(command).strip() or "\0" in str(command):
+        raise UsageError(f"{shown(command)} is no command: give a line for the shell, in quotes.")
+    console = Console(None, minion.talks_to_a_terminal)
+    console.redactor = initialization.redactor(minion, layout, configuration.stored_settings(layout))
+    console.redactor.learn(secrets.found_in({"env": formation.specified(layout, release).get("env", {})}, {"env"}))
+    said: list[str] = []
+
+    def say(line: str) -> None:
+        said.append(console.redactor.text(line))
+        console.line(line)
+
+    status = one_off.run(layout, release, str(command), say, timeout)
+    return {
+        "name": name,
+        "result": status == 0,
+        "changes": {},
+        "status": status,
+        "output": "\n".join(said),
+        "comment": f"{name} {release}: exit status {status}.",
+    }
 
 
 def list_releases(minion: Minion, name: str) -> list[dict[str, Any]]:

@@ -132,7 +132,7 @@ class Session:
         )
         self.console.redactor.forget(_addresses(made.values))
         self.installer, self.pack = made.installer, made.pack
-        self.found, self.looked = made.found, made.looked
+        self.found, self.looked, self.declared = made.found, made.looked, made.declared
         kept: dict[str, Any] = {
             key: self.cfg[key]
             for key in ("deployment", "current_archive_dir", "current_release_dir")

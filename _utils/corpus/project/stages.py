@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import psutil
@@ -14,6 +15,7 @@ from corpus.errors import ConfigurationError, CorpusError
 from corpus.project import (
     acceptance,
     closure,
+    commands,
     configuration,
     dot_salt,
     found,
@@ -23,13 +25,14 @@ from corpus.project import (
     upgrades,
     workflow,
 )
+from corpus.project.found import procfile
 from corpus.project.git import repositories
-from corpus.project.keeping import archives, artifacts, bundles, releases, sbom, signature, trees
+from corpus.project.keeping import archives, artifacts, bundles, registry, releases, sbom, signature, trees
 from corpus.project.keeping import manifest as manifests
 from corpus.project.keeping.journal import Journal
 from corpus.project.keeping.manifest import SBOM
 from corpus.project.keeping.signature import Trust
-from corpus.project.running import formation, supervision
+from corpus.project.running import formation, one_off, supervision
 from corpus.project.session import Request, Session, undisturbed
 from corpus.project.takeover import Takeover
 from corpus.project.telling import notifications
@@ -68,6 +71,49 @@ def recognize(session: Session) -> None:
     changed = f"; it was {before} before" if before and before != cfg["installer"] else ""
     why = f"because of {seen.why}" if seen else "because the configuration says what to serve"
     session.console.line(f"auto: {cfg['installer']}, {why}{changed}")
+
+
+def say_notes(session: Session) -> None:
+    """Say what of the tree's own declarations does not apply here."""
+    for note in session.declared.notes:
+        session.console.line(note)
+        session.report.notes.append(note)
+
+
+def keep_secrets(session: Session) -> bool:
+    """Make a value for each variable that wants a secret and has none, and keep it for good; return whether any was made."""
+    cfg = session.cfg
+    wanted = [str(name) for name in cfg["secret_env"] if not cfg["env"].get(name)]
+    if not wanted or session.test:
+        return False
+    with registry.changing(session.layout) as held:
+        for name in wanted:
+            held.setdefault("env", {}).setdefault(name, token_hex(32))
+    session.console.line(f"made a secret for {', '.join(wanted)}")
+    return True
+
+
+def run_script(session: Session, name: str, command: str | None) -> str:
+    """Run a one-off process of the release that is deployed, and show what it prints.
+
+    :param name: of what is run, for a person
+    :param command: a line for the shell; None: there is nothing to run
+    :returns: words for the report
+    :raises CorpusError: it failed
+    """
+    if not command:
+        return ""
+    said: list[str] = []
+
+    def say(line: str) -> None:
+        said.append(line)
+        session.console.line(line)
+
+    release = Path(session.cfg["current_release_dir"]).name
+    status = one_off.run(session.layout, release, command, say, float(session.cfg["timeout"]))
+    if status:
+        raise CorpusError(f"The {name} process failed (exit status {status}): {commands.telling(chr(10).join(said))}")
+    return f"{name} ran"
 
 
 def archive(session: Session, release: str, report: StageReport) -> str:
@@ -127,14 +173,17 @@ def wipe_build(session: Session, report: StageReport) -> str:
 
 
 def upgrade(session: Session, salt_root: Path, journal: Journal, report: StageReport, asked: str | None = None) -> str:
-    """Run the upgrade steps that were not done yet, each once."""
+    """Run the upgrade steps that were not done yet, each once, and the ``release`` process of the Procfile every time."""
     layout = session.layout
     steps = upgrades.to_do(layout, salt_root, asked)
     for step in steps:
         journal.record("upgrade", step_name=step)
         session.sls(f"{upgrades.FOLDER}.{step}", report)
         upgrades.mark(layout, salt_root, step, session.id)
-    return f"steps done: {', '.join(steps)}" if steps else ""
+    words = [f"steps done: {', '.join(steps)}" if steps else ""]
+    if asked is None:
+        words.append(run_script(session, procfile.RELEASE, session.cfg["processes"].get(procfile.RELEASE)))
+    return "; ".join(word for word in words if word)
 
 
 def install_packages(session: Session, report: StageReport) -> str:
@@ -164,10 +213,10 @@ def bundle(session: Session, report: StageReport) -> str:
         when = repositories.commit_time(layout.project_git, session.report.revision, session.user, session.borrowed)
     folder = layout.release(release)
     folder.mkdir(mode=0o711, exist_ok=True)
-    commands = formation.types(cfg, layout.project)
+    types = formation.types(cfg)
     packages = {
         **dict.fromkeys(system_packages.configured(cfg, minion.grains), ""),
-        **system_packages.needed(layout.deploy, bundles.links_out(layout.deploy), map(str, commands.values())),
+        **system_packages.needed(layout.deploy, bundles.links_out(layout.deploy), map(str, types.values())),
     }
     packages.update(system_packages.versions(name for name, version in packages.items() if not version))
     system = acceptance.machine(minion, packages, system_packages.native(layout.deploy))

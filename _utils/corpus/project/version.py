@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from corpus import identifiers
-from corpus.errors import PushRefused, UsageError
-from corpus.project import configuration, dot_salt, initialization
+from corpus.errors import ConfigurationError, PushRefused, UsageError
+from corpus.project import configuration, dot_salt, initialization, stages
 from corpus.project.git import repositories
 from corpus.project.running import front, health
 from corpus.project.session import Request, Session
@@ -63,6 +63,8 @@ class Version:
         self._prepare_pillar(before, user)
         dot_salt.complete(self.tree / ".salt", user, before["group"])
         session.configure(self.tree, self.pillar_now, self.request.settings)
+        if stages.keep_secrets(session):
+            session.configure(self.tree, self.pillar_now, self.request.settings)
         check(session.cfg)
 
     def _check_replaced(self, cfg: Mapping[str, Any], user: str | None) -> None:
@@ -117,8 +119,23 @@ def settled(session: Session, request: Request) -> dict[str, Any]:
 def check(cfg: Mapping[str, Any]) -> None:
     """Find now what would fail late.
 
-    :raises ConfigurationError: the health check, a notification or the web address cannot be as configured
+    :raises ConfigurationError: the health check, a notification or the web address cannot be as configured; a variable
+        that is required has no value
     """
+    check_required(cfg)
     health.Check.configured(cfg)
     notifications.check(cfg)
     front.check(cfg)
+
+
+def check_required(cfg: Mapping[str, Any]) -> None:
+    """Check that every variable which the application cannot do without has a value.
+
+    :raises ConfigurationError: one has none
+    """
+    missing = [str(name) for name in cfg["required_env"] if not str(cfg["env"].get(name) or "")]
+    if missing:
+        raise ConfigurationError(
+            f"The application needs a value for {', '.join(missing)} (app.json, env): "
+            f"mc_project.set_configuration {cfg['name']} env='{{{missing[0]}: …}}' sets it."
+        )

@@ -18,6 +18,7 @@ from typing import Any
 from corpus import files
 from corpus.errors import ConfigurationError, CorpusError
 from corpus.project.commands import search_path
+from corpus.project.found import procfile
 from corpus.project.layout import Layout
 
 WEB = "web"
@@ -27,35 +28,13 @@ _PORTS = range(20000, 30000)
 _TYPE = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 
-def procfile(tree: Path) -> dict[str, str]:
-    """Return the process types and command lines of a tree's ``Procfile``; empty when there is none.
-
-    :raises CorpusError: a line is not ``<type>: <command>``
-    """
-    try:
-        lines = (tree / "Procfile").read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return {}
-    except UnicodeDecodeError as err:
-        raise CorpusError("Procfile: it is not UTF-8.") from err
-    found = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        kind, colon, command = line.partition(":")
-        if not colon or not command.strip() or not _TYPE.fullmatch(kind.strip()):
-            raise CorpusError(f"Procfile, line {number}: expected '<type>: <command>'.")
-        found[kind.strip()] = command.strip()
-    return found
-
-
-def types(cfg: Mapping[str, Any], tree: Path) -> dict[str, str]:
+def types(cfg: Mapping[str, Any]) -> dict[str, str]:
     """Return the process types that a release keeps running, and their command lines.
 
     :raises CorpusError: two of them would have the same name in a unit, or one has no name that a file may have
     """
-    commands = dict(cfg["processes"]) or procfile(tree)
-    commands.pop("release", None)
+    commands = {kind: str(command) for kind, command in cfg["processes"].items() if command}
+    commands.pop(procfile.RELEASE, None)
     spelled: dict[str, str] = {}
     for kind in commands:
         if not _TYPE.fullmatch(str(kind)):
@@ -114,7 +93,7 @@ def specification_of(
 
     :param taken: processes whose numbers are in use
     """
-    commands = types(cfg, tree)
+    commands = types(cfg)
     root = layout.project
     env = {
         "PATH": search_path(cfg),
@@ -160,7 +139,7 @@ def add(specification: dict[str, Any], kind: str, count: int, taken: Mapping[str
         present[name] = {
             "type": kind,
             "number": number,
-            "argv": ["/bin/sh", "-c", f"exec {specification['commands'][kind]}"],
+            "argv": ["/bin/sh", "-c", procfile.for_shell(specification["commands"][kind])],
             "env": {} if port is None else {"PORT": str(port)},
             "port": port,
         }

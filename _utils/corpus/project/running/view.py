@@ -15,9 +15,12 @@ import json
 import os
 import pwd
 import sys
+import typing
 
 #: environment variable that names the deployment which started a program; what supervisord starts does not have it
 SESSION = "CORPUS_SESSION"
+#: stands where :func:`main` expects the name of a process: words of a one-off process follow
+ONE_OFF = "--"
 
 _CLONE_NEWNS = 0x00020000
 _CLONE_NEWUSER = 0x10000000
@@ -157,8 +160,12 @@ def main(argv: list[str]) -> None:
     """
     with open(argv[1], encoding="utf-8") as stream:
         release = json.load(stream)
-    process = release["processes"][argv[2]]
-    print_to(os.path.join(release["logs"], f"{process['type']}.log"), release["user"])
+    if argv[2] == ONE_OFF:
+        kept = {name: os.environ[name] for name in (SESSION, "TERM") if name in os.environ}
+        process: dict[str, typing.Any] = {"argv": argv[3:], "env": kept}
+    else:
+        process = release["processes"][argv[2]]
+        print_to(os.path.join(release["logs"], f"{process['type']}.log"), release["user"])
     if release["view"] and os.path.isdir(release["tree"]):
         enter(release["project_dir"], release["view"], {"project": release["tree"]}, hidden=(".corpus",))
     os.umask(0o022)
@@ -166,7 +173,11 @@ def main(argv: list[str]) -> None:
     os.chdir(release["cwd"])
     # By these an orphan is known when supervisord itself was killed.
     supervised = {name: value for name, value in os.environ.items() if name.startswith("SUPERVISOR_")}
-    os.execvpe(process["argv"][0], process["argv"], {**supervised, **release["env"], **process["env"]})
+    env = {**supervised, **release["env"], **process["env"]}
+    try:
+        os.execvpe(process["argv"][0], process["argv"], env)
+    except OSError as err:
+        sys.exit(f"{process['argv'][0]} cannot be run: {err.strerror}.")
 
 
 if __name__ == "__main__":

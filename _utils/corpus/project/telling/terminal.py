@@ -17,6 +17,8 @@ def rendered(value: Any, colors: Mapping[str, Any], seen: bool = False) -> str:
     """
     if isinstance(value, Mapping) and "stages" in value:
         return f"{value['name']}: {value['deployment']}" if seen else _report(value, colors)
+    if isinstance(value, Mapping) and {"status", "output"} <= set(value):  # of a one-off process
+        return str(value["comment"] if seen or not value["output"] else f"{value['output']}\n{value['comment']}")
     if isinstance(value, list) and value and isinstance(value[0], Mapping):
         return _history(value, colors) if "stages" in value[0] else _releases(value, colors)
     if isinstance(value, Mapping) and "result" in value:
