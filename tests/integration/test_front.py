@@ -217,10 +217,10 @@ def test_two_projects_at_one_address_by_tls(machine: Machine, ca: Ca) -> None:
         asking(secure, "/slow", host="one.example.org", visitors=2, get=get) as slow,
         asking(secure, host="one.example.org", get=get) as quick,
     ):
-        before = _expires(secure, "one.example.org", ca.file)
+        before = expires(secure, "one.example.org", ca.file)
         told = machine.ok("mc_project.renew_certificates", "one")["one"]
         assert told["result"], told
-        after = _expires(secure, "one.example.org", ca.file)
+        after = expires(secure, "one.example.org", ca.file)
     assert after < before
     assert len(quick) > 5
     assert [*slow.lost, *quick.lost] == []
@@ -231,7 +231,7 @@ def _has(program: str) -> bool:
     return any(Path(folder, program).exists() for folder in os.environ["PATH"].split(os.pathsep))
 
 
-def _expires(port: int, host: str, trust: Path) -> float:
+def expires(port: int, host: str, trust: Path) -> float:
     context = ssl.create_default_context(cafile=str(trust))
     with context.wrap_socket(socket.create_connection(("127.0.0.1", port), 5), server_hostname=host) as connection:
         return ssl.cert_time_to_seconds(str(connection.getpeercert()["notAfter"]))  # type: ignore[index]
