@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 __virtualname__ = "mc_project"
 
 _REPORTS = (
-    "init_project deploy_project plan set_configuration archive release_sync configure build reconfigure activate "
-    "upgrade bundle promote verify_release post_install notify rollback list_releases history log run destroy_project"
+    "init_project deploy_project plan set_configuration env_set env_unset archive release_sync configure build reconfigure "
+    "activate upgrade bundle promote verify_release post_install notify rollback list_releases history log run "
+    "destroy_project"
 )
 __outputter__ = dict.fromkeys(_REPORTS.split(), "mc_project")
 
@@ -336,6 +337,122 @@ def set_configuration(
         salt-call --local mc_project.set_configuration shop domain=shop.example.org data='{theme: dark}'
     """
     return _call("set_configuration", name, api_version, cfg, **kwargs)
+
+
+def env_set(
+    name: str,
+    from_file: str | None = None,
+    key: str | None = None,
+    deploy: bool = True,
+    wait: float = 0,
+    test: bool = False,
+    api_version: int | None = None,
+    **kwargs: Any,
+) -> dict[str, Any]:
+    """
+    Set environment variables of the project's processes, and let the processes have them.
+
+    A short deployment does that: the tree stays as it was built, ``configure``, ``reconfigure`` and ``activate`` run, the
+    new processes prove themselves beside the old ones, and then take over. It is a release that can be rolled back.
+
+    name
+        The project's name.
+
+    from_file
+        A file of ``NAME=value`` lines (``.env``); ``-`` is standard input. What stands there is in no command line.
+
+    key
+        The whole content of ``from_file`` is the value of this one variable, but for a line feed at its end.
+
+    deploy
+        Without, the next deployment brings them.
+
+    wait
+        Seconds to wait for another deployment.
+
+    test
+        Tell what would change and which processes would start anew, and change nothing.
+
+    api_version
+        Serve the call by this version.
+
+    kwargs
+        Variables: ``NAME=value``. Use ``from_file`` for secrets: other users see command lines.
+
+    Returns: ``{name, result, changes: {env: {NAME: {old, new}}}, comment}``, values masked; the report when something
+    was deployed.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project.env_set shop LOG_LEVEL=debug
+        salt-call --local mc_project.env_set shop from_file=- < shop.env
+        salt-call --local mc_project.env_set shop key=TLS_KEY from_file=/root/tls.key
+    """
+    keywords = {"from_file": from_file, "key": key, "deploy": deploy, "wait": wait, "test": test}
+    return _call("env_set", name, api_version, **keywords, **kwargs)
+
+
+def env_unset(
+    name: str,
+    *args: str,
+    deploy: bool = True,
+    wait: float = 0,
+    test: bool = False,
+    api_version: int | None = None,
+) -> dict[str, Any]:
+    """
+    Take back environment variables that :py:func:`env_set` set, as a short deployment.
+
+    name
+        The project's name.
+
+    args
+        Names of variables.
+
+    deploy, wait, test
+        As in :py:func:`env_set`.
+
+    api_version
+        Serve the call by this version.
+
+    Returns: As :py:func:`env_set`.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project.env_unset shop SMTP_PASSWORD SMTP_HOST
+    """
+    return _call("env_unset", name, api_version, *args, deploy=deploy, wait=wait, test=test)
+
+
+def env_get(name: str, key: str | None = None, unmask: bool = False, api_version: int | None = None) -> Any:
+    """
+    Return the environment variables of the project's processes, from all layers of its configuration.
+
+    name
+        The project's name.
+
+    key
+        One variable.
+
+    unmask
+        Show the values.
+
+    api_version
+        Serve the call by this version.
+
+    Returns: ``{NAME: value}``, or the value of ``key``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project.env_get shop SMTP_HOST unmask=True
+    """
+    return _call("env_get", name, api_version, key, unmask)
 
 
 def archive(name: str, api_version: int | None = None, **kwargs: Any) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from corpus.door import answered, translated
 from corpus.errors import UsageError
 from corpus.project import (
     deployment,
+    environment,
     incoming,
     initialization,
     installers,
@@ -24,6 +25,7 @@ from corpus.project import (
     projects,
     promotion,
     receiving,
+    reconfiguration,
     session,
     upgrades,
     verification,
@@ -203,6 +205,68 @@ def set_configuration(name: str, cfg: dict[str, Any] | None = None, **kwargs: An
     with translated():
         settings = salt.utils.args.clean_kwargs(**kwargs)
         return projects.set_configuration(_minion(), name, cfg, settings, session.who())
+
+
+def _as_typed(kwargs: dict[str, Any]) -> dict[str, str]:
+    """Return variables as texts: as they stand on salt-call's command line, where Salt has taken them for YAML."""
+    ours = __opts__.get("fun") in ("mc_project.env_set", "mc_project_2.env_set")
+    return environment.as_typed(__opts__.get("arg") or () if ours else (), salt.utils.args.clean_kwargs(**kwargs))
+
+
+def env_set(
+    name: str,
+    from_file: str | None = None,
+    key: str | None = None,
+    deploy: bool = True,
+    wait: float = 0,
+    test: bool = False,
+    **kwargs: Any,
+) -> dict[str, Any]:
+    """
+    Set environment variables of the project's processes, and let them have those without a downtime.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project_2.env_set shop from_file=/root/shop.env
+    """
+    with translated():
+        variables = environment.from_file(from_file, key) if from_file else {}
+        variables |= _as_typed(kwargs)
+        request = Request(who=session.who(), wait=float(wait))
+        told = reconfiguration.set_variables(_minion(), name, variables, request, deploy, test)
+        return answered(told, __context__)
+
+
+def env_unset(name: str, *args: str, deploy: bool = True, wait: float = 0, test: bool = False) -> dict[str, Any]:
+    """
+    Take back environment variables that env_set set.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project_2.env_unset shop SMTP_PASSWORD
+    """
+    with translated():
+        request = Request(who=session.who(), wait=float(wait))
+        told = reconfiguration.unset_variables(_minion(), name, args, request, deploy, test)
+        return answered(told, __context__)
+
+
+def env_get(name: str, key: str | None = None, unmask: bool = False) -> Any:
+    """
+    Return the environment of the project's processes, or one variable; masked unless unmask.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project_2.env_get shop SMTP_HOST unmask=True
+    """
+    with translated():
+        return projects.get_environment(_minion(), name, key, unmask)
 
 
 def _stage(name: str, stage: str, kwargs: dict[str, Any], step: str | None = None) -> dict[str, Any]:

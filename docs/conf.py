@@ -70,13 +70,13 @@ class Table(SphinxDirective):
 class Stages(Table):
     """Which stage runs in which mode."""
 
-    widths = "22 14 14 14 36"
+    widths = "22 12 12 12 10 32"
 
     def rows(self) -> Iterator[list[str]]:
-        yield ["stage", *workflow.MODES, "what it is for"]
+        yield ["stage", *workflow.MODES, "short", "what it is for"]
         for stage in workflow.ALL.values():
             marks = ["yes" if mode in stage.modes else "no" for mode in workflow.MODES]
-            yield [f"``{stage.name}``", *marks, stage.summary]
+            yield [f"``{stage.name}``", *marks, "yes" if stage.short else "no", stage.summary]
 
 
 class KeysToSet(Table):

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
@@ -220,15 +220,20 @@ class Vault:
         except ValueError as err:
             raise CorpusError(f"The key {self._key_file} is damaged: restore it from a backup.") from err
 
-    def sealed(self, tree: Any, inside: bool = False) -> Any:
+    def sealed(self, tree: Any, inside: bool = False, always: Collection[str] = ()) -> Any:
         """Return a copy of ``tree`` in which the leaves below telling keys are encrypted.
 
         So is a text that only looks as if it were: it comes back as it was.
+
+        :param inside: encrypt every leaf
+        :param always: keys below which every leaf is encrypted, whatever they tell
         """
         if isinstance(tree, Mapping):
-            return {key: self.sealed(value, inside or telling(key)) for key, value in tree.items()}
+            return {
+                key: self.sealed(value, inside or telling(key) or key in always, always) for key, value in tree.items()
+            }
         if isinstance(tree, (list, tuple)):
-            return [self.sealed(value, inside) for value in tree]
+            return [self.sealed(value, inside, always) for value in tree]
         if (inside and isinstance(tree, (str, int, float)) and not isinstance(tree, bool)) or (
             isinstance(tree, str) and tree.startswith(self._PREFIX)
         ):

@@ -414,6 +414,29 @@ def test_rollback_on_demand_killed_at_every_line_of_its_journal(shop: Shop) -> N
     assert not {moment: words for moment, words in found.items() if words}
 
 
+def test_change_of_environment_killed_at_every_line_of_its_journal(shop: Shop) -> None:
+    """The version stays; the saved environment is that of the release that runs, whichever that is."""
+
+    def change(value: str, **keywords: Any) -> dict[str, Any]:
+        return shop.driver.do("mc_project.env_set", shop.name, COLOUR=value, **keywords)
+
+    told = change("0")
+    assert {"begin", "settings", "stage copy", "exchange project", "commit"} <= set(told["records"])
+    assert told["answer"]["result"], told["answer"]["comment"]
+    found, now = {}, "0"
+    for number, record in enumerate(told["records"]):
+        version, wanted = shop.serving(), str(number + 1)
+        died = change(wanted, die={"record": number, "moment": "after"})
+        now = wanted if shop.committed() else now
+        complaints = shop.survives(died, version, version)
+        saved = shop.driver.do("mc_project.env_get", shop.name, "COLOUR", unmask=True)["answer"]
+        specified = json.loads((shop.own / "processes" / f"{shop.running()}.json").read_text())
+        if (saved, specified["env"]["COLOUR"]) != (now, now):
+            complaints.append(f"{saved} is saved, processes have {specified['env']['COLOUR']}, and it should be {now}")
+        found[f"{number} {record}"] = complaints
+    assert not {moment: words for moment, words in found.items() if words}
+
+
 @pytest.mark.parametrize("step", ["serve", "commit"])
 def test_repair_killed_is_repaired_by_the_next_call(shop: Shop, step: str) -> None:
     after = shop.other()

@@ -256,6 +256,10 @@ KEYS: dict[str, Key] = {
 
 _CHOICES = {"operation_mode": workflow.MODES, "default_env": ("dev", "staging", "prod")}
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+#: ``{}domain}`` stands for the text ``{domain}``: a closing brace more, and it is no placeholder
+_QUOTED = re.compile(r"\{\}(\}*[a-z_]+\})")
+#: the part of the settings whose values are all encrypted where they are saved
+_SEALED = ("env",)
 
 
 @dataclass(frozen=True)
@@ -393,7 +397,42 @@ def store_settings(layout: Layout, settings: Mapping[str, Any]) -> bool:
     """Save explicit settings (0600, secrets encrypted); return whether they changed."""
     if layout.settings.exists() and stored_settings(layout) == dict(settings):
         return False
-    return files.write_json(layout.settings, secrets.Vault(layout.key).sealed(dict(settings)))
+    return files.write_json(layout.settings, secrets.Vault(layout.key).sealed(dict(settings), always=_SEALED))
+
+
+def sealed_settings(layout: Layout) -> dict[str, Any]:
+    """Return what was set explicitly as it is saved, secrets encrypted."""
+    return dict(files.read_json(layout.settings, {}))
+
+
+def restore_settings(layout: Layout, sealed: Mapping[str, Any]) -> bool:
+    """Save again what :func:`sealed_settings` returned earlier; return whether that changed anything."""
+    return files.write_json(layout.settings, sealed)
+
+
+def keep_environment(layout: Layout, release: str) -> None:
+    """Note, sealed, with which saved environment a release was deployed, for a rollback to it."""
+    files.write_json(layout.environment(release), sealed_settings(layout).get("env", {}))
+
+
+def kept_environment(layout: Layout, release: str) -> dict[str, Any] | None:
+    """Return the saved environment that a release was deployed with, decrypted, or None when that was not noted."""
+    sealed = files.read_json(layout.environment(release))
+    return None if sealed is None else dict(secrets.Vault(layout.key).opened(sealed))
+
+
+def quoted(value: str) -> str:
+    """Return a text so written that no part of it is taken for a placeholder.
+
+    >>> quoted("{domain}")
+    '{}domain}'
+    """
+    return re.sub(r"\{(\}*[a-z_]+\})", r"{}\1", value)
+
+
+def unquoted(value: str) -> str:
+    """Take back what :func:`quoted` did."""
+    return _QUOTED.sub(r"{\1", value)
 
 
 def store_snapshot(layout: Layout, cfg: Mapping[str, Any], redactor: secrets.Redactor) -> None:
@@ -605,7 +644,13 @@ def _resolve(values: dict[str, Any], literal: Container[str] = ()) -> None:
         whole = _PLACEHOLDER.fullmatch(value)
         if whole and whole[1] in KEYS:
             return known(whole[1])
-        return _PLACEHOLDER.sub(lambda found: _text(known(found[1])) if found[1] in KEYS else found[0], value)
+        parts = _QUOTED.split(value)  # what is quoted stands at every second place
+        return "".join(
+            "{" + part
+            if number % 2
+            else _PLACEHOLDER.sub(lambda found: _text(known(found[1])) if found[1] in KEYS else found[0], part)
+            for number, part in enumerate(parts)
+        )
 
     for key in list(values):
         values[key] = resolved(values[key], key, (key,))

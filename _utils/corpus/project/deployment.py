@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from corpus.errors import CorpusError
-from corpus.project import dot_salt, recovery, stages, workflow
+from corpus.project import configuration, dot_salt, recovery, stages, workflow
 from corpus.project.keeping import history, lock, releases, trees
 from corpus.project.keeping.journal import Journal
 from corpus.project.layout import Layout
@@ -44,6 +44,9 @@ class Deployment:
     :param request: what was asked for
     """
 
+    kind = "deploy"
+    stages = workflow.STAGES
+
     def __init__(self, session: Session, request: Request) -> None:
         self.session, self.request = session, request
         self.layout, self.report, self.console = session.layout, session.report, session.console
@@ -58,7 +61,8 @@ class Deployment:
             self._prepare()
             self._start_worker()
             for stage in workflow.STAGES:
-                self._stage(stage)
+                if stage in self.stages:
+                    self._stage(stage)
                 if stage.name == workflow.SWITCH_AFTER:
                     self._switch()
             self._commit()
@@ -70,7 +74,7 @@ class Deployment:
         self.journal = Journal.begin(
             self.layout,
             deployment=self.session.id,
-            kind="deploy",
+            kind=self.kind,
             who=self.request.who,
             when=self.report.when,
             old=self.layout.running(),
@@ -81,11 +85,18 @@ class Deployment:
     def _prepare(self) -> None:
         if self._editable():
             self.in_place = True
-            stages.prepare_editable(self.session, self.request)
+            self._prepare_in_place()
         else:
             self.version.prepare()
             self.version.views = view.possible()
             self.report.release = self.session.id
+        self._announce()
+
+    def _prepare_in_place(self) -> None:
+        stages.prepare_editable(self.session, self.request)
+
+    def _announce(self) -> None:
+        """Say what begins, and let the sls know it."""
         cfg = self.session.cfg
         self.report.strategy = self._strategy()
         revision = self.report.revision[:10] if self.report.revision else "no revision"
@@ -100,7 +111,7 @@ class Deployment:
         cfg["current_release_dir"] = str(self.layout.release(self.session.id))
         cfg["deployment"] = {
             "id": self.session.id,
-            "kind": "deploy",
+            "kind": self.kind,
             "revision": self.report.revision,
             "previous": self.report.previous,
             "who": self.request.who,
@@ -250,27 +261,34 @@ class Deployment:
         """From here on the new version is the one; a crash is finished, not undone."""
         session, layout = self.session, self.layout
         releases.describe(layout, session.id, session.cfg, stages.facts(session))
+        configuration.keep_environment(layout, session.id)
         pushed = None if self.in_place else session.report.revision
         stages.check_pusher(self.request)
         self.journal.record("commit", revision=pushed, awaits=stages.awaited(session, self.request))
-        what = session.report.revision[:10] if session.report.revision else session.id
         try:
             stages.settle(session, self.takeover)
         except (CorpusError, OSError) as err:
-            session.report.comment = f"Deployed {what}, but what it leaves to tidy up failed: {session.explain(err)}"
+            session.report.comment = f"{self._done()}, but what it leaves to tidy up failed: {session.explain(err)}"
         else:
             self.settled = True
-            session.report.comment = f"Deployed {what} in {session.seconds:.1f} s."
+            session.report.comment = f"{self._done()} in {session.seconds:.1f} s."
+
+    def _done(self) -> str:
+        """Say what was done, for the report."""
+        return f"Deployed {self.report.revision[:10] if self.report.revision else self.session.id}"
 
     def _fail(self, err: BaseException) -> None:
         """Bring back what ran, and say what happened."""
         session, report = self.session, self.report
         report.result, report.comment = False, session.explain(err)
         try:
-            stages.roll_back(session, self.takeover, self.in_place)
+            self._bring_back()
         except (Exception, KeyboardInterrupt) as worse:
             report.comment += f" And the rollback did not work: {session.explain(worse)}"
         report.release = report.previous
+
+    def _bring_back(self) -> None:
+        stages.roll_back(self.session, self.takeover, self.in_place)
 
     def _tell(self) -> dict[str, Any]:
         """Notify, write the record, close the journal. Always."""

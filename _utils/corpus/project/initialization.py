@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from corpus import files, processes, secrets
+from corpus import files, processes
 from corpus.errors import ConfigurationError, CorpusError, UsageError
 from corpus.project import configuration, dot_salt, session, workflow
 from corpus.project.git import hook, repositories
@@ -135,7 +135,7 @@ def redactor(minion: Minion, layout: Layout, settings: Mapping[str, Any]) -> Red
     if layout.own.is_dir():
         own = project_pillar(minion, layout, layout.pillar, layout.own / "pillar")
     made = Redactor(session.pillar_secrets(merged(minion.plain_pillar(), own), layout.name, own))
-    made.learn(secrets.found_in(settings, session.PUBLIC) | registry.secret_texts(layout))
+    made.learn(session.setting_secrets(settings) | registry.secret_texts(layout))
     return made
 
 

@@ -281,6 +281,10 @@ class Layout:
         """The processes of a release with their environment (0600)."""
         return self.own / "processes" / f"{release}.json"
 
+    def environment(self, release: str) -> Path:
+        """The saved environment that a release was deployed with (0600, sealed)."""
+        return self.release(release) / "environment.json"
+
     def archive(self, release: str) -> Path:
         return self.archives / release
 

@@ -43,7 +43,7 @@ class Plan(Deployment):
             self._prepare()
             self.session.cfg["current_archive_dir"] = str(self.layout.archive(self.layout.running() or self.session.id))
             self._see()
-            for stage in workflow.STAGES:
+            for stage in self.stages:
                 if workflow.runs(stage, self.session.cfg):
                     self.session.run(stage, functools.partial(self._foretell, stage.name))
                 else:

@@ -9,7 +9,7 @@ from typing import Any
 from corpus import files, processes, secrets
 from corpus.errors import CorpusError, UsageError
 from corpus.identifiers import shown
-from corpus.project import configuration, initialization, recovery, session
+from corpus.project import configuration, environment, initialization, recovery, session
 from corpus.project.git import repositories
 from corpus.project.keeping import history, lock, releases, signature, trees
 from corpus.project.keeping.journal import Journal
@@ -120,6 +120,20 @@ def get_configuration(minion: Minion, name: str, explain: bool = False, unmask: 
     return dict(redactor.tree(told))
 
 
+def get_environment(minion: Minion, name: str, variable: str | None = None, unmask: bool = False) -> Any:
+    """Return what the processes of a project get as ``env``, or one variable of it; values masked unless ``unmask``.
+
+    :raises UsageError: there is no such variable
+    """
+    layout = Layout.existing(minion.roots, name)
+    env = environment.told(assembled(minion, layout).values["env"], unmask)
+    if variable is None:
+        return env
+    if variable not in env:
+        raise UsageError(f"{name!r} has no variable {shown(variable)} (it has: {', '.join(env) or 'none'}).")
+    return env[variable]
+
+
 def set_configuration(
     minion: Minion, name: str, cfg: Mapping[str, Any] | None, settings: Mapping[str, Any], who: str
 ) -> dict[str, Any]:
@@ -145,7 +159,7 @@ def set_configuration(
     return {
         "name": name,
         "result": True,
-        "changes": Redactor(secrets.found_in({**before, **after}, session.PUBLIC)).tree(changes),
+        "changes": Redactor(session.setting_secrets(before) | session.setting_secrets(after)).tree(changes),
         "comment": "Saved; the next deployment uses it." if changed else "Nothing to change.",
     }
 
@@ -331,7 +345,7 @@ def difference(
     after = merged(stored, configuration.checked_settings(wanted or {}))
     found: dict[str, dict[str, Any]] = {}
     if after != stored:
-        redactor = Redactor(secrets.found_in({**stored, **after}, session.PUBLIC))
+        redactor = Redactor(session.setting_secrets(stored) | session.setting_secrets(after))
         found["configuration"] = {"old": redactor.tree(stored), "new": redactor.tree(after)}
     if running is None or manifest.get("revision") != new or found:
         found["revision"] = {"old": manifest.get("revision"), "new": new}

@@ -115,8 +115,11 @@ def _undone(session: Session, over: Takeover) -> str:
     """Bring back what ran, and then its configuration; return what of it did not work, in words."""
     layout = session.layout
     over.journal.record("rollback")
-    if over.journal.entries[0]["kind"] == "rollback":
+    kind = over.journal.entries[0]["kind"]
+    if kind in ("rollback", workflow.SHORT):
         over.undo()
+        if kind == workflow.SHORT:
+            over.discard()
         over.journal.record("undone")
         return " ".join(over.problems)
     over.undo()

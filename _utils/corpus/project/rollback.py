@@ -6,7 +6,7 @@ from typing import Any
 
 from corpus.errors import UsageError
 from corpus.identifiers import release_id
-from corpus.project import recovery, stages, workflow
+from corpus.project import configuration, recovery, stages, workflow
 from corpus.project.git import repositories
 from corpus.project.keeping import history, lock, releases, trees
 from corpus.project.keeping.journal import Journal
@@ -109,6 +109,7 @@ class _Rollback:
                 trees.copy(layout.archive(self.release) / "project", half)
                 half.rename(tree)
                 stage.comment = "tree copied from its archive"
+        self._bring_environment()
         session.configure(tree, layout.pillar, self.request.settings)
         session.cfg["current_archive_dir"] = str(layout.archive(self.release))
         session.cfg["current_release_dir"] = str(layout.release(self.release))
@@ -118,6 +119,18 @@ class _Rollback:
             "revision": self.report.revision,
             "who": self.report.who,
         }
+
+    def _bring_environment(self) -> None:
+        """Save the environment again that the release was deployed with: its processes have it, and the next deployment
+        must not bring back what is rolled back here."""
+        kept = configuration.kept_environment(self.layout, self.release)
+        settings = configuration.stored_settings(self.layout)
+        now = settings.get("env", {})
+        if kept is None or kept == now:
+            return
+        self.takeover.change_settings({**settings, "env": kept})
+        names = sorted(name for name in {*kept, *now} if kept.get(name) != now.get(name))
+        self.report.notes.append(f"In the saved environment, {', '.join(names)} is again as {self.release} had it.")
 
     def _take_over(self) -> None:
         with self.session.stage(workflow.SWITCH) as stage:

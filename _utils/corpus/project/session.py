@@ -18,7 +18,7 @@ from typing import Any
 
 from corpus import identifiers, secrets
 from corpus.errors import ConfigurationError, CorpusError, StageFailed
-from corpus.project import configuration, installers, workflow
+from corpus.project import configuration, environment, installers, workflow
 from corpus.project.keeping import history, lock, registry, trees
 from corpus.project.layout import LINKS, Layout
 from corpus.project.minion import Minion, merged, project_pillar
@@ -84,6 +84,8 @@ class Session:
         self._registry: tuple[int, int] | None = None
         self._began = time.monotonic()
         self._scratch = layout.sls / deployment
+        #: settings that count instead of those that are saved: what would be saved, in a plan
+        self.saved: dict[str, Any] | None = None
         #: variables by which git reaches objects of a push that is under way
         self.borrowed: dict[str, str] = {}
 
@@ -117,8 +119,8 @@ class Session:
         own = project_pillar(self.minion, self.layout, pillar, self._scratch / "pillar")
         self.pillar = merged(self.minion.plain_pillar(), own)
         self.console.redactor.learn(pillar_secrets(self.pillar, self.layout.name, own))
-        stored = configuration.stored_settings(self.layout)
-        self.console.redactor.learn(secrets.found_in({**stored, **settings}, PUBLIC))
+        stored = configuration.stored_settings(self.layout) if self.saved is None else self.saved
+        self.console.redactor.learn(setting_secrets(stored) | setting_secrets(settings))
         self._learn_registry()
         made = configuration.assemble(
             self.layout,
@@ -319,6 +321,11 @@ def sample(minion: Minion, layout: Layout, salt_root: Path) -> dict[str, Any]:
     if not isinstance(inner, Mapping):
         raise ConfigurationError("PILLAR.sample must hold a mapping of configuration keys.")
     return dict(inner)
+
+
+def setting_secrets(settings: Mapping[str, Any]) -> set[str]:
+    """Return the texts in settings that nobody must see."""
+    return secrets.found_in(settings, PUBLIC) | environment.secret_texts(settings.get("env"))
 
 
 def pillar_secrets(pillar: Mapping[str, Any], name: str, own: Mapping[str, Any]) -> set[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from corpus import files, processes
+from corpus import files
 from corpus.errors import ConfigurationError, CorpusError
 from corpus.project import (
     acceptance,
@@ -197,7 +197,7 @@ def fill_deploy(session: Session, report: StageReport) -> str:
     layout, cfg = session.layout, session.cfg
     trees.wipe(layout.deploy)
     archives.ensure_room(layout, cfg, 2 * trees.size(layout.project), "a release and its archive")
-    processes.run(["cp", "-a", "--reflink=auto", f"{layout.project}/.", layout.deploy])
+    trees.duplicate(layout.project, layout.deploy)
     trees.remove(layout.deploy / ".git")
     told = session.found.values if session.found else found.values(layout.project, cfg["installer"])
     closure.enclose(layout.deploy / ".salt", session.installer, cfg, layout.salt, told)
@@ -286,7 +286,8 @@ def settle(session: Session, over: Takeover) -> None:
     layout, cfg = session.layout, session.cfg
     undisturbed()
     over.finish()
-    if session.report.revision and not session.borrowed and cfg["operation_mode"] != workflow.EDITABLE:
+    names_what_runs = cfg["operation_mode"] != workflow.EDITABLE and session.report.kind != workflow.SHORT
+    if session.report.revision and not session.borrowed and names_what_runs:
         repositories.set_branch(layout.project_git, cfg["project_branch"], session.report.revision, session.user)
     configuration.store_snapshot(layout, cfg, session.console.redactor)
     releases.rotate(layout, cfg)
@@ -324,6 +325,27 @@ def roll_back(session: Session, over: Takeover, in_place: bool) -> None:
             words.append(f"{over.old} runs")
         if session.cfg:
             releases.rotate(layout, session.cfg)
+        report.comment = "; ".join(words)
+
+
+def take_back(session: Session, over: Takeover) -> None:
+    """After a failed change of the environment: what ran before runs, with the settings from before.
+
+    The copied tree holds nothing that anybody would look at, and the rollback sls has nothing to undo: no build and no
+    upgrade was run.
+
+    :raises CorpusError: something of it did not work; the journal stays, and the next call tries again
+    """
+    undisturbed()
+    over.journal.free_reserve()
+    over.journal.record("rollback")
+    session.dismiss_worker()
+    with session.stage(workflow.ROLLBACK.name) as report:
+        words = over.undo()
+        over.discard()
+        over.journal.record("undone")
+        if over.problems:
+            raise CorpusError(" ".join(over.problems))
         report.comment = "; ".join(words)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from corpus import files
 from corpus.errors import CorpusError
+from corpus.project import configuration
 from corpus.project.keeping import trees
 from corpus.project.keeping.journal import Journal
 from corpus.project.layout import Layout
@@ -156,6 +157,9 @@ class Takeover:
             if self._exchange_back(what, place, aside):
                 done.append(f"{what}/ exchanged back")
         self._current_back()
+        if noted := self.journal.last("settings"):
+            configuration.restore_settings(self.layout, noted["before"])
+            done.append("the saved settings are as before")
         self.problems = []
         for part in (self._old_processes, self._front_back, self._stop_new):
             try:
@@ -246,9 +250,18 @@ class Takeover:
             tree.rename(folder / "project")
         if log.exists():
             files.write(folder / "log", log.read_text(encoding="utf-8", errors="replace"), 0o600)
+        self.discard()
+        return folder
+
+    def discard(self) -> None:
+        """Forget the new release: its folder with what is left of its tree, and its processes' specification."""
         trees.remove(self.layout.release(self.new))
         self.layout.processes(self.new).unlink(missing_ok=True)
-        return folder
+
+    def change_settings(self, settings: Mapping[str, Any]) -> None:
+        """Save other settings, which :meth:`undo` takes back."""
+        self.journal.record("settings", before=configuration.sealed_settings(self.layout))
+        configuration.store_settings(self.layout, settings)
 
 
 def own(path: Path, user: str | None, group: str | None = None) -> None:

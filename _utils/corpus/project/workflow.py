@@ -21,28 +21,37 @@ class Stage:
     :param sls: the file in ``.salt`` and in the installer, without ``.sls``
     :param modes: the modes that run it
     :param summary: what it is for, in half a sentence
+    :param short: whether a short deployment runs it, too: the same tree with another environment
     """
 
     name: str
     sls: str
     modes: tuple[str, ...]
     summary: str
+    short: bool = False
 
 
 STAGES: tuple[Stage, ...] = (
     Stage("archive", "archive", (COOKING, FINAL), "keep a copy of what runs, content and data"),
     Stage("initialization", "initialization", MODES, "put the new version's tree in place"),
     Stage("release_sync", "release-sync", (FINAL,), "fetch, verify and unpack the release"),
-    Stage("configure", "configure", MODES, "prepare what the build needs"),
+    Stage("configure", "configure", MODES, "prepare what the build needs", short=True),
     Stage("build", "build", (EDITABLE, COOKING), "compile, install dependencies, anything heavy"),
-    Stage("reconfigure", "reconfigure", (COOKING, FINAL), "write settings, register crons and log rotation"),
-    Stage("activate", "activate", MODES, "start the new version's processes"),
+    Stage(
+        "reconfigure", "reconfigure", (COOKING, FINAL), "write settings, register crons and log rotation", short=True
+    ),
+    Stage("activate", "activate", MODES, "start the new version's processes", short=True),
     Stage("upgrade", "upgrade", MODES, "run the one-shot upgrade steps that are new"),
     Stage("bundle", "bundle", (COOKING,), "make the release that production deploys"),
     Stage("post_install", "post_install", MODES, "anything that comes last"),
 )
-ROLLBACK = Stage("rollback", "rollback", (COOKING, FINAL), "on error: bring the previous version back")
-NOTIFY = Stage("notify", "notification", MODES, "always: tell the result")
+ROLLBACK = Stage("rollback", "rollback", (COOKING, FINAL), "on error: bring the previous version back", short=True)
+NOTIFY = Stage("notify", "notification", MODES, "always: tell the result", short=True)
+
+#: a deployment's kind in records and reports when it is a short one
+SHORT = "env"
+#: the stages of a short deployment: nothing is fetched, built, upgraded or packed
+SHORT_STAGES = tuple(stage for stage in STAGES if stage.short)
 
 ALL: dict[str, Stage] = {stage.name: stage for stage in (*STAGES, ROLLBACK, NOTIFY)}
 

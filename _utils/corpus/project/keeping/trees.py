@@ -70,6 +70,18 @@ def copy_sharing(source: Path, target: Path, like: Path) -> str:
     return "links"
 
 
+def duplicate(source: Path, target: Path) -> None:
+    """Make ``target`` a whole copy of ``source`` at one go, time stamps included; neither can reach the other.
+
+    Shares blocks where the file system can. ``cp`` is twice as quick as rsync where nothing is there yet.
+
+    :param target: an empty folder, or none
+    :raises CorpusError: out of space, or a file cannot be read
+    """
+    target.mkdir(exist_ok=True)
+    processes.run(["cp", "-a", "--reflink=auto", f"{source}/.", target])
+
+
 def _reason(result: processes.Result) -> str:
     """Return why rsync failed: its last line only names the place in its source."""
     return next((line for line in result.errors.splitlines() if "No space left" in line), result.last_words)

@@ -126,7 +126,11 @@ class Report:
     def told(self, redactor: Redactor) -> dict[str, Any]:
         """Return the state-like mapping that doors return: name, result, changes, comment, stages, deployment."""
         changes: dict[str, Any] = {}
-        if self.result is not False and self.release != self.previous and self.kind in ("deploy", "rollback", "plan"):
+        if (
+            self.result is not False
+            and self.release != self.previous
+            and self.kind in ("deploy", "rollback", "plan", workflow.SHORT)
+        ):
             changes["release"] = {"old": self.previous, "new": self.release}
         for stage in self.stages:
             changed = {state.id: state.changes for state in stage.changed}
