@@ -154,3 +154,37 @@ def test_a_tree_that_nobody_recognizes(machine: Machine) -> None:
     tree = machine.work_tree("riddle", {"notes.txt": "x"})
     refused(tree, "It looked for Procfile", "set the key installer")
     assert not (machine.project("riddle") / "project/notes.txt").exists()
+
+
+def test_pages_as_they_are(machine: Machine) -> None:
+    """The installer changes with the tree, and that is said."""
+    port = machine.init("leaves")["http_port"]
+    tree = machine.work_tree("leaves", {"index.html": "plain", "404.html": "lost", ".env": "A=1"})
+    pushed = tree.push()
+    assert pushed.status == 0, pushed.said
+    assert "auto: static, because of index.html" in pushed.errors
+    assert machine.page(port) == (200, "plain")
+    assert machine.page(port, "/nothing") == (404, "lost")
+    assert machine.page(port, "/.env")[0] == 404  # what begins with a dot is nobody's business
+    tree.commit({"Procfile": "web: python3 -m http.server --bind 127.0.0.1 $PORT\n"})
+    pushed = tree.push()
+    assert pushed.status == 0, pushed.said
+    assert "auto: generic, because of Procfile; it was static before" in pushed.errors
+    assert machine.page(port) == (200, "plain")
+
+
+def test_pages_that_a_command_builds(machine: Machine) -> None:
+    port = machine.init("pages", installer="static")["http_port"]
+    tree = machine.work_tree("pages", like=APPS / "static-built")
+    pushed = tree.push()
+    assert pushed.status == 0, pushed.said
+    assert machine.page(port) == (200, "one and two")
+    assert machine.page(port, "/two.html") == (200, "two")
+    assert machine.page(port, "/three.html") == (404, "no such word")
+    tree.commit({"build.js": "throw new Error('no words left')"})
+    refused(tree, "Stage build failed", "no words left")
+    tree.commit({"build.js": "// writes nothing"})
+    refused(tree, "Stage build failed", "project/dist")
+    tree.commit({".salt/PILLAR.sample": "data: {static: {build: no-such-generator --all}}\n"})
+    refused(tree, "Stage build failed", "no-such-generator is not installed")
+    assert machine.page(port) == (200, "one and two")

@@ -32,6 +32,13 @@ def tree(folder: Path, files: dict[str, str]) -> Path:
         ({"public/index.html": ""}, "static", "public/index.html"),
         ({"index.html": ""}, "static", "index.html"),
         ({"Procfile": "web: ./run", "index.html": ""}, "generic", "Procfile"),
+        ({"hugo.toml": ""}, "static", "hugo.toml"),
+        ({"config.toml": "baseURL = 'x'"}, "static", "config.toml"),
+        ({"mkdocs.yml": "", "requirements.txt": "mkdocs"}, "static", "mkdocs.yml"),
+        ({"mkdocs.yml": "", "requirements.txt": "flask", "app.py": ""}, "python", "requirements.txt"),
+        ({"_config.yml": "", "Gemfile": "", "package.json": "{}"}, "static", "_config.yml"),
+        ({"package.json": '{"devDependencies": {"prettier": "3"}}', "index.html": ""}, "static", "index.html"),
+        ({"package.json": '{"scripts": {"build": "vite build"}}', "index.html": ""}, "nodejs", "package.json"),
         ({".salt/build.sls": "mine: test.nop"}, "generic", ".salt/build.sls"),
     ],
 )
@@ -62,3 +69,28 @@ def test_files_that_are_none_or_lead_out(tmp_path: Path) -> None:
     seen = found.look(folder, ALL)
     assert seen is not None
     assert seen.installer == "python"
+
+
+@pytest.mark.parametrize(
+    ("files", "folder", "build"),
+    [
+        ({"public/index.html": ""}, "public", None),
+        ({"hugo.toml": "", "public/index.html": ""}, "public", ["hugo"]),
+        ({"config.toml": "base_url = 'x'"}, "public", ["zola build"]),
+        ({"_config.yml": "", "Gemfile": ""}, "_site", ["bundle install --quiet", "bundle exec jekyll build"]),
+        (
+            {"package.json": '{"scripts": {"build": "x"}}', "index.html": "", "yarn.lock": ""},
+            "dist",
+            ["yarn install --frozen-lockfile", "yarn run build"],
+        ),
+    ],
+)
+def test_how_pages_are_made(tmp_path: Path, files: dict[str, str], folder: str, build: list[str] | None) -> None:
+    told = found.values(tree(tmp_path, files), "static")
+    assert told["document_root"] == folder
+    assert told.get("data", {}).get("static", {}).get("build") == build
+
+
+def test_the_generator_of_a_requirement_gets_an_environment_of_its_own(tmp_path: Path) -> None:
+    told = found.values(tree(tmp_path, {"mkdocs.yml": "", "requirements.txt": "mkdocs"}), "static")
+    assert told["data"]["static"]["build"][-1] == "{build_root}/generator/bin/mkdocs build"

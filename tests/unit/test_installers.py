@@ -4,8 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from corpus.errors import ConfigurationError
-from corpus.project import installers, workflow
+from corpus.project import dot_salt, installers, workflow
 
 
 def installer(folder: Path, but: str | None = None) -> Path:
@@ -115,3 +116,11 @@ def test_wire_links_installer_and_project(tmp_path: Path, salt_root: Path) -> No
     assert (tmp_path / "root/installer").resolve() == tmp_path / "two"
     assert (tmp_path / "root/2").readlink() == pack / "2", "macros come from where the installer does"
     assert (tmp_path / "root/makina-projects/demo").resolve() == salt_root
+
+
+def test_a_sample_has_what_installers_set_and_says_nothing_by_itself() -> None:
+    sample = dot_salt.pillar_sample()
+    assert yaml.safe_load(sample) is None
+    for name in installers.official(2):
+        for line in (installers.official_root() / "2" / name / "defaults.yaml").read_text().strip().splitlines():
+            assert f"# {line}".rstrip() in sample.splitlines()

@@ -12,7 +12,7 @@ import yaml
 
 from corpus import files
 from corpus.errors import CorpusError
-from corpus.project import configuration, workflow
+from corpus.project import configuration, installers, workflow
 from corpus.project.takeover import own
 
 
@@ -91,7 +91,10 @@ _STANDALONE = """\
 
 
 def pillar_sample() -> str:
-    """Return a ``PILLAR.sample`` that documents every key that can be set, all commented out."""
+    """Return a ``PILLAR.sample`` that documents every key that can be set, all commented out.
+
+    What each installer sets is taken from its ``defaults.yaml``, which the reference shows, too.
+    """
     rows = [
         "# The project's configuration, weaker than its pillar. Every key can be set here or in the pillar, under",
         "# makina-projects.<name>. Uncomment what you need; the values shown are the defaults.",
@@ -101,4 +104,9 @@ def pillar_sample() -> str:
         if not key.fixed:
             value = yaml.safe_dump({key.name: key.default}, default_flow_style=True, width=200).strip()[1:-1]
             rows += [f"# {key.doc}", f"# {value}", ""]
+    version = configuration.KEYS["api_version"].default
+    for name in installers.official(version):
+        sample = (installers.official_root() / str(version) / name / "defaults.yaml").read_text(encoding="utf-8")
+        rows += [f"# --- What the installer {name} sets when nobody else does:"]
+        rows += [f"# {line}".rstrip() for line in sample.strip().splitlines()] + [""]
     return "\n".join(rows)

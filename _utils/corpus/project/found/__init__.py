@@ -28,7 +28,7 @@ ORDER: dict[str, ModuleType] = {
 #: what :func:`look` looks for, in words for a person whose tree has none of it
 LOOKED_FOR = (
     "Procfile, manage.py, requirements.txt, pyproject.toml, uv.lock, poetry.lock, Pipfile, setup.py, package.json, "
-    "composer.json, index.php, buildout.cfg, index.html"
+    "composer.json, index.php, buildout.cfg, index.html, hugo.toml, mkdocs.yml, _config.yml"
 )
 
 
@@ -59,12 +59,27 @@ def look(tree: Path, offered: Collection[str]) -> Found | None:
 
 
 def _order(tree: Path) -> list[tuple[str, ModuleType]]:
-    """Python and Node trees often have some of the other's files, for assets or tools: the Procfile tells which runs."""
-    rows = list(ORDER.items())
+    """Trees often have files of another kind, for assets, tools or documentation: what runs in them decides.
+
+    The ``web`` line of the Procfile tells between Python and Node, else what looks like the application itself. A tree of
+    pages may have a ``package.json`` or a ``requirements.txt`` for the tools that make them.
+    """
+    names = list(ORDER)
     web = procfile.web(tree)
     if nodejs.starts(web) or (not web and nodejs.serves(tree) and not python.serves(tree)):
-        rows.sort(key=lambda row: (row[0] != "nodejs", list(ORDER).index(row[0])))
-    return rows
+        names = _before(names, "nodejs", names[0])
+    elif not web and not python.serves(tree):
+        if static.generator(tree):
+            names = _before(names, "static", "python")
+        elif not nodejs.builds(tree):
+            names = _before(names, "static", "nodejs")
+    return [(name, ORDER[name]) for name in names]
+
+
+def _before(names: list[str], name: str, other: str) -> list[str]:
+    rest = [one for one in names if one != name]
+    place = rest.index(other) if other in rest else 0
+    return [*rest[:place], name, *rest[place:]]
 
 
 def values(tree: Path, installer: str) -> dict[str, Any]:

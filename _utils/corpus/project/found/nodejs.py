@@ -31,6 +31,12 @@ def serves(tree: Path) -> bool:
     return isinstance(scripts, dict) and isinstance(scripts.get("start"), str)
 
 
+def builds(tree: Path) -> bool:
+    """Tell whether the package itself says how it is built or started."""
+    scripts = files.mapping(tree, "package.json").get("scripts")
+    return isinstance(scripts, dict) and bool({"start", "build", "heroku-postbuild"} & set(scripts))
+
+
 def values(tree: Path) -> dict[str, Any]:
     """Return what follows from a Node.js tree."""
     return {}
