@@ -9,10 +9,13 @@ installers: it runs a command as the project's user and shows its output to whoe
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from corpus import processes
 from corpus.errors import CorpusError
-from corpus.project import commands
+from corpus.project import commands, workflow
+from corpus.project.keeping import persistent
 
 if TYPE_CHECKING:
     __salt__: dict[str, Any]
@@ -153,3 +156,41 @@ def command(
     except CorpusError as err:
         return _answer(name, False, str(err))
     return _answer(name, True, "The command ran.", {"ran": name})
+
+
+def kept_in_data(name: str, but: list[str] | None = None) -> dict[str, Any]:
+    """
+    Make sure that a folder of the tree outlives the release: a link to the same folder in ``data/``.
+
+    What the tree brings in it is copied to ``data/`` and replaces nothing there. In editable mode the folder stays
+    where it is.
+
+    name
+        The folder, relative to the tree.
+
+    but
+        Folders inside of it that each release makes anew (caches of compiled code), relative to the folder.
+
+    .. code-block:: yaml
+
+        var:
+          mc_project.kept_in_data:
+            - but: [cache]
+    """
+    cfg = __opts__["ms_project"]
+    tree, data = Path(cfg["project_root"]), Path(cfg["data_root"])
+    try:
+        folder, inner = persistent.checked(name), [persistent.checked(one) for one in but or []]
+        if cfg["operation_mode"] == workflow.EDITABLE:
+            if (tree / folder).is_dir() or __opts__["test"]:
+                return _answer(name, True, f"{folder} stays in your own tree.")
+            processes.run(["mkdir", "-p", "--", tree / folder], user=cfg["user"], cwd="/")
+            return _answer(name, True, f"{folder} was made in your own tree.", {"made": folder})
+        if persistent.linked(tree, data, folder, inner):
+            return _answer(name, True, f"{folder} is kept in data/ already.")
+        if __opts__["test"]:
+            return _answer(name, None, f"{folder} would be kept in data/.", {"kept": folder})
+        persistent.link(tree, data, folder, inner, cfg["user"])
+    except CorpusError as err:
+        return _answer(name, False, str(err))
+    return _answer(name, True, f"{folder} is kept in data/.", {"kept": folder})

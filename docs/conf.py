@@ -34,6 +34,7 @@ DOORS = {
     "mc_project": "_modules/mc_project.py",
     "mc_project_2": "_modules/mc_project_2.py",
     "mc_python": "_modules/mc_python.py",
+    "mc_php": "_modules/mc_php.py",
     "states.mc_project": "_states/mc_project.py",
     "pillar.mc_project": "_pillar/mc_project.py",
     "output.mc_project": "_output/mc_project.py",

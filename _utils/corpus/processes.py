@@ -17,6 +17,7 @@ from corpus.errors import CorpusError, MissingTool
 
 #: Debian's package for each program that corpus calls
 PACKAGES = {
+    "composer": "composer",
     "git": "git",
     "nginx": "nginx-light",
     "rsync": "rsync",
@@ -134,6 +135,17 @@ def run(
     if check and result.status:
         raise CorpusError(f"{Path(words[0]).name} failed (exit status {result.status}): {result.last_words}")
     return result
+
+
+def write(path: Path, content: str, mode: int, user: str | None) -> None:
+    """Write a file in a folder of ``user``, as that user: no link there leads us anywhere else.
+
+    :param mode: permission bits
+    :raises CorpusError: the user may not, or the folder does not exist
+    """
+    run(["rm", "-f", "--", path], user=user, cwd="/")
+    run(["tee", "--", path], stdin=content, user=user, cwd="/")
+    run(["chmod", f"{mode:04o}", "--", path], user=user, cwd="/")
 
 
 def stream(

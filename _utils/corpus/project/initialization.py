@@ -322,10 +322,7 @@ class _Steps:
         return Step(what, lambda: _differs(path, content, mode), lambda: self._write(path, content, mode))
 
     def _write(self, path: Path, content: str, mode: int) -> None:
-        """Write a file in a folder of the project's user, as that user: no link there leads us anywhere else."""
-        processes.run(["rm", "-f", "--", path], user=self.user)
-        processes.run(["tee", "--", path], stdin=content, user=self.user)
-        processes.run(["chmod", f"{mode:04o}", "--", path], user=self.user)
+        processes.write(path, content, mode, self.user)
 
     # repositories
 

@@ -27,7 +27,7 @@ from corpus.project import (
 )
 from corpus.project.found import procfile
 from corpus.project.git import repositories
-from corpus.project.keeping import archives, artifacts, bundles, registry, releases, sbom, signature, trees
+from corpus.project.keeping import archives, artifacts, bundles, persistent, registry, releases, sbom, signature, trees
 from corpus.project.keeping import manifest as manifests
 from corpus.project.keeping.journal import Journal
 from corpus.project.keeping.manifest import SBOM
@@ -201,6 +201,7 @@ def fill_deploy(session: Session, report: StageReport) -> str:
     trees.remove(layout.deploy / ".git")
     told = session.found.values if session.found else found.values(layout.project, cfg["installer"])
     closure.enclose(layout.deploy / ".salt", session.installer, cfg, layout.salt, told)
+    persistent.unlink(layout.deploy, Path(session.cfg["data_root"]))
     return ""
 
 
