@@ -13,7 +13,7 @@ from typing import Any
 
 from corpus import identifiers, processes
 from corpus.errors import ConfigurationError, CorpusError, MissingTool
-from corpus.project import python
+from corpus.project.python import interpreters
 from corpus.project.running import php as web
 
 #: folder of the tree with the launcher, its names, and what it reads
@@ -437,7 +437,9 @@ def ini(values: Mapping[str, Any]) -> str:
 
 def web_files(settings: Mapping[str, Any], ini_text: str, user: str | None) -> dict[str, tuple[str, int]]:
     """Return ``{path in the tree: (content, mode)}`` of the launcher, its names, and what it reads."""
-    launcher = f"#!{python.interpreter('python3', user)} -IS\n{Path(web.__file__).read_text(encoding='utf-8')}"
+    launcher = (
+        f"#!{interpreters.interpreter('python3', user).path} -IS\n{Path(web.__file__).read_text(encoding='utf-8')}"
+    )
     files: dict[str, tuple[str, int]] = {f"{FOLDER}/bin/{name}": (launcher, 0o755) for name in COMMANDS}
     files[f"{FOLDER}/settings.json"] = (json.dumps(settings, indent=1, sort_keys=True) + "\n", 0o644)
     files[f"{FOLDER}/conf.d/application.ini"] = (ini_text, 0o644)
