@@ -1,10 +1,14 @@
 """Which installer is for a tree, by what stands in it."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from corpus.project import dot_salt, found
+from corpus.project.found import files
+
+from bench import applications
 
 ALL = list(found.ORDER)
 
@@ -94,3 +98,26 @@ def test_how_pages_are_made(tmp_path: Path, files: dict[str, str], folder: str, 
 def test_the_generator_of_a_requirement_gets_an_environment_of_its_own(tmp_path: Path) -> None:
     told = found.values(tree(tmp_path, {"mkdocs.yml": "", "requirements.txt": "mkdocs"}), "static")
     assert told["data"]["static"]["build"][-1] == "{build_root}/generator/bin/mkdocs build"
+
+
+@pytest.mark.parametrize("application", applications.ALL, ids=lambda application: application.name)
+def test_forty_trees_as_people_have_them(tmp_path: Path, application: applications.Application) -> None:
+    seen = found.look(replace(application, bulk=1).grow(tmp_path), ALL)
+    assert seen is not None
+    assert seen.installer == application.installer
+
+
+def test_there_are_forty() -> None:
+    assert len({application.name for application in applications.ALL}) == 40
+
+
+def test_links_inside_of_a_tree_count_and_those_that_lead_out_do_not(tmp_path: Path) -> None:
+    folder = tree(tmp_path / "tree", {"real/index.html": "x"})
+    (folder / "public").symlink_to("real")
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/index.html").write_text("secret")
+    (folder / "dist").symlink_to("../outside")
+    (folder / "loop").symlink_to("loop")
+    assert files.text(folder, "public/index.html") == "x"
+    for name in ("dist/index.html", "../outside/index.html", "loop", "loop/x", ".", "real", "a\0b", "x" * 5000):
+        assert files.has(folder, name) is None

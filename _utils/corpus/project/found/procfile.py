@@ -19,10 +19,13 @@ _TYPE = re.compile(r"[A-Za-z0-9_-]{1,40}")
 def read(tree: Path) -> dict[str, str]:
     """Return the process types and command lines of a tree's ``Procfile``; empty when there is none.
 
-    :raises ConfigurationError: a line is not ``<type>: <command>``
+    :raises ConfigurationError: a line is not ``<type>: <command>``, or the file is not UTF-8
     """
     found = {}
-    for number, line in enumerate((files.text(tree, NAME) or "").splitlines(), 1):
+    text = files.text(tree, NAME) or ""
+    if "\ufffd" in text:
+        raise ConfigurationError("Procfile: it is not UTF-8.")
+    for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         kind, colon, command = line.partition(":")
