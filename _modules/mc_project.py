@@ -28,7 +28,7 @@ __virtualname__ = "mc_project"
 _REPORTS = (
     "init_project deploy_project plan set_configuration env_set env_unset archive release_sync configure build reconfigure "
     "activate upgrade bundle promote verify_release post_install notify rollback list_releases history log run "
-    "destroy_project"
+    "report stats destroy_project"
 )
 __outputter__ = dict.fromkeys(_REPORTS.split(), "mc_project")
 
@@ -876,6 +876,66 @@ def history(name: str, limit: int | None = 20, api_version: int | None = None) -
         salt-call --local mc_project.history shop limit=5
     """
     return _call("history", name, api_version, limit)
+
+
+def report(
+    name: str,
+    deployment: str | None = None,
+    format: str = "text",  # noqa: A002 - what people call it
+    to: str | None = None,
+    api_version: int | None = None,
+) -> Any:
+    """
+    Return the report of a deployment: its stages, and what it changed.
+
+    name
+        The project's name.
+
+    deployment
+        Its id; not set: the last one.
+
+    format
+        ``text``, ``json`` or ``html``: one file that needs nothing else.
+
+    to
+        Absolute path of a file to write it to.
+
+    api_version
+        Serve the call by this version.
+
+    Returns: The report as text, as a mapping for ``json``, or where it was written.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project.report shop format=html > report.html
+    """
+    return _call("report", name, api_version, deployment, format, to)
+
+
+def stats(name: str | None = None, days: float = 90, api_version: int | None = None) -> dict[str, Any]:
+    """
+    Return how projects are delivered: the four DORA figures, and seconds by stage and week.
+
+    name
+        The project's name; not set: all projects.
+
+    days
+        How far to look back.
+
+    api_version
+        Serve the call by this version.
+
+    Returns: ``{schema, projects: {name: figures}}``
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project.stats shop days=30
+    """
+    return _call("stats", None, api_version, name, days)
 
 
 def log(name: str, deployment: str | None = None, api_version: int | None = None) -> str:

@@ -26,6 +26,7 @@ from corpus.project import (
     promotion,
     receiving,
     reconfiguration,
+    reports,
     session,
     upgrades,
     verification,
@@ -518,6 +519,39 @@ def history(name: str, limit: int | None = 20) -> list[dict[str, Any]]:
     """
     with translated():
         return histories.listing(_layout(name), limit)
+
+
+def report(
+    name: str,
+    deployment: str | None = None,
+    format: str = "text",  # noqa: A002 - what people call it
+    to: str | None = None,
+) -> Any:
+    """
+    Return the report of a deployment.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project_2.report shop format=html > report.html
+    """
+    with translated():
+        return reports.report(_layout(name), deployment, format, to)
+
+
+def stats(name: str | None = None, days: float = 90) -> dict[str, Any]:
+    """
+    Return the four DORA figures, and seconds by stage.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project_2.stats shop days=30
+    """
+    with translated():
+        return reports.figures(_minion().roots, name, days)
 
 
 def log(name: str, deployment: str | None = None) -> str:

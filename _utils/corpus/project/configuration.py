@@ -58,7 +58,7 @@ class Key:
 
 
 def _skips() -> Iterator[Key]:
-    for stage in workflow.ALL.values():
+    for stage in (*workflow.ALL.values(), workflow.TESTS):
         yield Key(
             f"skip_{stage.name}",
             "yes or no",
@@ -166,6 +166,13 @@ KEYS: dict[str, Key] = {
             "mapping",
             {},
             "path, status (list; not set: below 500), timeout and interval (seconds).",
+        ),
+        Key(
+            "tests",
+            "mapping",
+            {},
+            "The test suite: command, junit (pattern of its XML files in the tree), required (true), timeout (seconds), "
+            "env (nothing else of the environment is there).",
         ),
         Key("drain", "seconds", 5, "Seconds that old processes get to finish their requests."),
         Key("timeout", "seconds", 3600, "Seconds that one stage may take."),

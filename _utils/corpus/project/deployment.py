@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from corpus.errors import CorpusError
-from corpus.project import configuration, dot_salt, recovery, stages, workflow
-from corpus.project.keeping import history, lock, releases, trees
+from corpus.project import conclusion, configuration, dot_salt, recovery, stages, suite, workflow
+from corpus.project.keeping import lock, releases, trees
 from corpus.project.keeping.journal import Journal
 from corpus.project.layout import Layout
 from corpus.project.minion import Minion
@@ -63,6 +63,8 @@ class Deployment:
             for stage in workflow.STAGES:
                 if stage in self.stages:
                     self._stage(stage)
+                if stage.name == workflow.TESTS_AFTER and workflow.ALL["build"] in self.stages:
+                    self._test()
                 if stage.name == workflow.SWITCH_AFTER:
                     self._switch()
             self._commit()
@@ -242,6 +244,30 @@ class Deployment:
             words.append(stages.run_script(self.session, "setup", scripts.get("setup")))
         return "; ".join(word for word in words if word)
 
+    def _test(self) -> None:
+        """Run the project's own test suite, before anything of the new version runs or touches data."""
+        session, cfg = self.session, self.session.cfg
+        settings = suite.Settings.configured(cfg)
+        if settings is None:
+            return
+        if not workflow.runs(workflow.TESTS, cfg):
+            session.skip(workflow.TESTS, workflow.why_not(workflow.TESTS, cfg))
+            return
+        with session.stage(workflow.TESTS.name) as stage:
+            self.journal.record("stage", stage=workflow.TESTS.name)
+            say, views = self.console.line, self.version.views and not self.in_place
+            done = suite.run(self.layout, session.id, cfg, settings, say, self._tree(), views)
+            self.report.tests = done
+            self.report.notes += done.problems
+            if done.good:
+                stage.comment = done.words
+            elif settings.required:
+                first = f": {done.failures[0].name}: {done.failures[0].message}" if done.failures else ""
+                raise CorpusError(f"{done.words}{first}")
+            else:
+                stage.comment = f"{done.words}; not required (tests.required)"
+                self.report.notes.append(f"The tests failed ({done.words}), and are not required.")
+
     def _switch(self) -> None:
         """The new version proves itself and takes over: health check, exchange, web front."""
         with self.session.stage(workflow.SWITCH) as report:
@@ -255,6 +281,7 @@ class Deployment:
                 words.append("project/ exchanged")
             served = self.takeover.serve(self.session.cfg)
             words.append(f"served at {served}" if served else "")
+            self.report.url = served or None
             report.comment = "; ".join(word for word in words if word)
 
     def _commit(self) -> None:
@@ -294,9 +321,10 @@ class Deployment:
         """Notify, write the record, close the journal. Always."""
         session, report = self.session, self.report
         report.seconds = session.seconds
+        conclusion.look(session, self.takeover, self.in_place)
         stages.notify(session)
-        history.store(self.layout, report.record(self.console.redactor))
+        conclusion.keep(session)
         if self.settled or self.journal.last("undone"):
             self.journal.close()  # else the next call finishes or undoes what is left
-        self.console.ending(report.comment, report.notes)
+        conclusion.say(session)
         return report.told(self.console.redactor)

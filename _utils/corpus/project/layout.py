@@ -232,6 +232,16 @@ class Layout:
         return self.own / "history"
 
     @property
+    def reports(self) -> Path:
+        """The accounts of deployments, one file each."""
+        return self.own / "reports"
+
+    @property
+    def statistics(self) -> Path:
+        """A line for every deployment there ever was, one file a year."""
+        return self.own / "statistics"
+
+    @property
     def deployment_logs(self) -> Path:
         return self.own / "log"
 

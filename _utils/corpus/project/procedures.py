@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from corpus.errors import CorpusError, UsageError
-from corpus.project import recovery, stages, workflow
+from corpus.project import conclusion, recovery, stages, workflow
 from corpus.project.git import repositories
 from corpus.project.keeping import history, lock
 from corpus.project.keeping.journal import Journal
@@ -61,9 +61,9 @@ class _Procedure:
             report.comment = f"{stage.name} done in {session.seconds:.1f} s."
         except (Exception, KeyboardInterrupt) as err:
             report.result, report.comment = False, session.explain(err)
-        report.seconds = session.seconds
-        history.store(layout, report.record(session.console.redactor))
-        session.console.ending(report.comment, report.notes)
+        report.mode = session.cfg["operation_mode"]
+        conclusion.keep(session)
+        conclusion.say(session)
         return report.told(session.console.redactor)
 
     def _mechanism(self, stage: str, release: str) -> tuple[Any, Any]:

@@ -9,9 +9,9 @@ from typing import Any
 
 from corpus import files
 from corpus.errors import CorpusError
-from corpus.project import configuration, stages, workflow
+from corpus.project import conclusion, configuration, stages, workflow
 from corpus.project.git import repositories
-from corpus.project.keeping import archives, history, trees
+from corpus.project.keeping import archives, trees
 from corpus.project.keeping.journal import Journal
 from corpus.project.keeping.manifest import MANIFEST
 from corpus.project.layout import Layout
@@ -51,10 +51,11 @@ def repair(minion: Minion, layout: Layout, who: str) -> str | None:
         words = "It had succeeded already and was finished." if report.result else "What ran before runs again."
         report.release = begin["new"] if report.result else begin["old"]
         report.comment = f"Interrupted at {last}. {problem or words}"
+        conclusion.look(session, over)
         stages.notify(session)
-        history.store(layout, report.record(session.console.redactor))
+        conclusion.keep(session)
         journal.close()
-        session.console.ending(report.comment, report.notes)
+        conclusion.say(session)
     return report.comment
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from corpus.errors import UsageError
 from corpus.identifiers import release_id
-from corpus.project import configuration, recovery, stages, workflow
+from corpus.project import conclusion, configuration, recovery, stages, workflow
 from corpus.project.git import repositories
-from corpus.project.keeping import history, lock, releases, trees
+from corpus.project.keeping import lock, releases, trees
 from corpus.project.keeping.journal import Journal
 from corpus.project.layout import Layout
 from corpus.project.minion import Minion
@@ -90,11 +90,12 @@ class _Rollback:
         except (Exception, KeyboardInterrupt) as err:
             self._fail(err)
         report.seconds = session.seconds
+        conclusion.look(session, self.takeover)
         stages.notify(session)
-        history.store(layout, report.record(session.console.redactor))
+        conclusion.keep(session)
         if report.result or self.journal.last("undone"):
             self.journal.close()
-        session.console.ending(report.comment, report.notes)
+        conclusion.say(session)
         return report.told(session.console.redactor)
 
     def _bring(self) -> None:
@@ -146,6 +147,7 @@ class _Rollback:
             words.append("project/ exchanged")
             served = self.takeover.serve(cfg)
             words.append(f"served at {served}" if served else "")
+            self.report.url = served or None
             stage.comment = "; ".join(word for word in words if word)
         with self.session.stage(workflow.ROLLBACK.name) as stage:
             stages.run_hook(self.session, self.release, stage)

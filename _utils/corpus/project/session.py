@@ -19,12 +19,14 @@ from typing import Any
 from corpus import identifiers, secrets
 from corpus.errors import ConfigurationError, CorpusError, StageFailed
 from corpus.project import configuration, environment, installers, workflow
+from corpus.project.changes.packages import System
 from corpus.project.keeping import history, lock, registry, trees
 from corpus.project.layout import LINKS, Layout
 from corpus.project.minion import Minion, merged, project_pillar
 from corpus.project.running import view
 from corpus.project.sls import SlsRunner
 from corpus.project.telling.console import Console
+from corpus.project.telling.events import Events
 from corpus.project.telling.report import Report, StageReport, failure, in_words
 from corpus.project.worker import Worker, birth
 
@@ -77,6 +79,9 @@ class Session:
         self.report = Report(layout.name, deployment, kind, who, lock.now(), previous=layout.running())
         log = None if test else history.log_path(layout, deployment)
         self.console = Console(log, minion.talks_to_a_terminal)
+        self.events = Events(minion, layout.name, deployment, self.console.redactor, silent=test)
+        #: packages of the machine, to tell afterwards what became of them
+        self.system = System()
         self.cfg: dict[str, Any] = {}
         self._told: dict[str, Any] = {}
         self.pillar: dict[str, Any] = {}
@@ -225,8 +230,9 @@ class Session:
         :raises StageFailed: the block raised a :class:`CorpusError`
         """
         began = time.monotonic()
-        report = StageReport(name, True)
+        report = StageReport(name, True, began=began - self._began)
         self.report.stages.append(report)
+        self.console.recent.clear()
         try:
             yield report
         except CorpusError as err:
@@ -241,12 +247,18 @@ class Session:
         except KeyboardInterrupt as err:
             report.result, report.comment = False, _interrupted(err)
             raise
+        except Exception as err:
+            report.result, report.comment = False, f"Unexpected {type(err).__name__}: {err}"
+            raise
         finally:
             report.seconds = time.monotonic() - began
+            if report.result is False:
+                report.excerpt = list(self.console.recent)
             if report.result:
                 done = in_words(report.states, self.test) if report.states or not report.comment else ""
                 report.comment = "; ".join(part for part in (report.comment, done) if part)
             self.console.stage(name, report.result, report.seconds, report.comment)
+            self.events.fire("stage", stage=name, result=report.result, seconds=round(report.seconds, 3))
 
     def skip(self, stage: workflow.Stage, why: str) -> None:
         """Report that a stage is not run."""
@@ -282,6 +294,7 @@ class Session:
         """Leave nothing behind but the log."""
         self.dismiss_worker()
         os.environ.pop(view.SESSION, None)
+        self.events.close()
         self.console.close()
         trees.remove(self._scratch)
 

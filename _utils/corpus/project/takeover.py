@@ -14,6 +14,7 @@ from typing import Any
 from corpus import files
 from corpus.errors import CorpusError
 from corpus.project import configuration
+from corpus.project.changes import services
 from corpus.project.keeping import trees
 from corpus.project.keeping.journal import Journal
 from corpus.project.layout import Layout
@@ -33,6 +34,8 @@ class Takeover:
         self.layout, self.journal, self.old, self.new = layout, journal, old, new
         self.supervisor = supervision.of(layout.roots)
         self.front = front.Front(layout.roots, self.supervisor)
+        #: process types that differ between the two, once the new ones were started
+        self.services: list[services.ServiceChange] | None = None
         #: what :meth:`undo` could not bring back, in words
         self.problems: list[str] = []
 
@@ -80,6 +83,8 @@ class Takeover:
 
     def start(self) -> list[str]:
         """Start the new release's processes beside the old one's; return their types."""
+        before = formation.specified(self.layout, self.old) if self.old else {}
+        self.services = services.between(before, formation.specified(self.layout, self.new))
         if not formation.specified(self.layout, self.new)["processes"]:
             return []
         self.journal.record("start", release=self.new)

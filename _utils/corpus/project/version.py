@@ -8,7 +8,7 @@ from typing import Any
 
 from corpus import identifiers
 from corpus.errors import ConfigurationError, PushRefused, UsageError
-from corpus.project import configuration, dot_salt, initialization, stages
+from corpus.project import configuration, dot_salt, initialization, stages, suite
 from corpus.project.git import repositories
 from corpus.project.running import front, health
 from corpus.project.session import Request, Session
@@ -119,12 +119,13 @@ def settled(session: Session, request: Request) -> dict[str, Any]:
 def check(cfg: Mapping[str, Any]) -> None:
     """Find now what would fail late.
 
-    :raises ConfigurationError: the health check, a notification or the web address cannot be as configured; a variable
+    :raises ConfigurationError: the health check, the tests, a notification or the web address cannot be as configured; a variable
         that is required has no value
     """
     check_required(cfg)
     health.Check.configured(cfg)
     notifications.check(cfg)
+    suite.Settings.configured(cfg)
     front.check(cfg)
 
 

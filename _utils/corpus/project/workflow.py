@@ -60,6 +60,11 @@ SWITCH = "switch"
 #: after this stage a new version is proved and takes over
 SWITCH_AFTER = "upgrade"
 
+#: nor is this: the project's own test suite, which no sls is about. It runs before anything touches data
+TESTS = Stage("tests", "", (EDITABLE, COOKING), "run the project's own test suite on a copy of the new tree")
+#: after this stage the new tree is whole, and nothing of it runs yet
+TESTS_AFTER = "reconfigure"
+
 #: every sls that a project's ``.salt`` and an installer carry
 SLS = ("deploy", *(stage.sls for stage in ALL.values()))
 

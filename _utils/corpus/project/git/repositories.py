@@ -22,10 +22,13 @@ def git(
     user: str | None = None,
     env: Mapping[str, str] | None = None,
     check: bool = True,
+    timeout: float | None = None,
 ) -> processes.Result:
     """Run git in a repository and return what it left.
 
     Nothing of a surrounding git (a hook's variables) is passed on, unless in ``env``.
+
+    :param timeout: seconds after which it is killed
     """
     surrounding: dict[str, str | None] = {name: None for name in os.environ if name.startswith("GIT_")}
     return processes.run(
@@ -33,6 +36,7 @@ def git(
         user=user,
         env={**surrounding, **_QUIET, **(env or {})},
         check=check,
+        timeout=timeout,
     )
 
 

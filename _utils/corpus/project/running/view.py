@@ -167,7 +167,12 @@ def main(argv: list[str]) -> None:
         process = release["processes"][argv[2]]
         print_to(os.path.join(release["logs"], f"{process['type']}.log"), release["user"])
     if release["view"] and os.path.isdir(release["tree"]):
-        enter(release["project_dir"], release["view"], {"project": release["tree"]}, hidden=(".corpus",))
+        enter(
+            release["project_dir"],
+            release["view"],
+            {"project": release["tree"], **release.get("instead", {})},
+            hidden=(".corpus",),
+        )
     os.umask(0o022)
     become(release["user"])
     os.chdir(release["cwd"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import os
 import sys
@@ -10,6 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from corpus.secrets import Redactor
+
+_RECENT = 60
 
 _MARKS = {True: "ok", False: "FAILED", None: "-"}
 
@@ -25,6 +28,8 @@ class Console:
         self.redactor = Redactor()
         self._loud = loud
         self._log = None
+        #: the last lines of the log since somebody cleared it
+        self.recent: collections.deque[str] = collections.deque(maxlen=_RECENT)
         if log is not None:
             log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._log = open(log, "a", encoding="utf-8", opener=_private)  # noqa: SIM115 - closed by close()
@@ -71,9 +76,11 @@ class Console:
                 sys.stderr.flush()
 
     def _write(self, text: str) -> None:
+        line = f"{time.strftime('%H:%M:%S', time.gmtime())} {self.redactor.text(text)}"
+        self.recent.append(line)
         if self._log is not None:
             with contextlib.suppress(OSError):  # a full disk must not stop a rollback
-                self._log.write(f"{time.strftime('%H:%M:%S', time.gmtime())} {self.redactor.text(text)}\n")
+                self._log.write(f"{line}\n")
                 self._log.flush()
 
 

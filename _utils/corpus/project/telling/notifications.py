@@ -9,6 +9,8 @@ from email.message import EmailMessage
 from typing import Any
 
 from corpus.errors import ConfigurationError, CorpusError
+from corpus.project.telling.account import account, summary
+from corpus.project.telling.page import page
 from corpus.project.telling.report import Report
 from corpus.secrets import Redactor
 
@@ -53,6 +55,7 @@ def text(report: Report, redactor: Redactor) -> str:
         f"{report.kind} of {report.name}: {'success' if report.result else 'FAILURE'}",
         "",
         report.comment,
+        summary(report),
         "",
         f"deployment  {report.deployment}",
         f"revision    {report.revision or '-'}",
@@ -76,6 +79,10 @@ def _mail(settings: Mapping[str, Any], report: Report, redactor: Redactor) -> No
     message["From"] = settings.get("from", recipients[0])
     message["Subject"] = f"[{report.name}] {report.kind} {'succeeded' if report.result else 'FAILED'}"
     message.set_content(text(report, redactor))
+    if settings.get("attach_report"):
+        message.add_attachment(
+            page(account(report, redactor)), subtype="html", filename=f"{report.name}-{report.deployment}.html"
+        )
     with smtplib.SMTP(settings.get("host", "localhost"), int(settings.get("port", 25)), timeout=_SECONDS) as server:
         if settings.get("starttls") or settings.get("user"):
             server.starttls(context=ssl.create_default_context(cafile=settings.get("ca_file")))

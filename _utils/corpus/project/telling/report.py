@@ -7,7 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from corpus.project import workflow
+from corpus.project.changes.commits import Commits
+from corpus.project.changes.packages import PackageChange
+from corpus.project.changes.services import ServiceChange
+from corpus.project.changes.tree import FileChanges
 from corpus.project.sls import StateResult
+from corpus.project.suite import Suite
 from corpus.secrets import Redactor
 
 
@@ -20,6 +25,8 @@ class StageReport:
     :param seconds: it took
     :param comment: in words
     :param states: what its states did
+    :param began: seconds after the deployment
+    :param excerpt: the end of its log, when it failed
     """
 
     stage: str
@@ -27,6 +34,8 @@ class StageReport:
     seconds: float = 0.0
     comment: str = ""
     states: list[StateResult] = field(default_factory=list)
+    began: float = 0.0
+    excerpt: list[str] = field(default_factory=list)
 
     @property
     def changed(self) -> list[StateResult]:
@@ -106,6 +115,14 @@ class Report:
     :param who: asked for it
     :param when: it began, UTC
     :param notes: lines worth telling beside the result: a warning, a choice that was made
+    :param before: revision of the release before
+    :param mode: operation mode
+    :param url: where the project is served
+    :param commits: between the releases; this and what follows is None when it is not known
+    :param files: that differ
+    :param packages: that differ, in the tree and on the machine
+    :param services: process types that differ
+    :param tests: how the project's own test suite went
     """
 
     name: str
@@ -122,6 +139,14 @@ class Report:
     seconds: float = 0.0
     stages: list[StageReport] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    before: str | None = None
+    mode: str = ""
+    url: str | None = None
+    commits: Commits | None = None
+    files: FileChanges | None = None
+    packages: list[PackageChange] | None = None
+    services: list[ServiceChange] | None = None
+    tests: Suite | None = None
 
     def told(self, redactor: Redactor) -> dict[str, Any]:
         """Return the state-like mapping that doors return: name, result, changes, comment, stages, deployment."""
@@ -165,6 +190,7 @@ class Report:
                 "revision": self.revision,
                 "release": self.release,
                 "previous": self.previous,
+                "mode": self.mode,
                 "strategy": self.strategy,
                 "seconds": round(self.seconds, 3),
                 "notes": self.notes,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
+
+from corpus.project.telling import statistics
 
 _SHOWN = 8
 _MARKS = {True: ("ok", "GREEN"), False: ("FAILED", "LIGHT_RED"), None: ("-", "DARK_GRAY")}
@@ -15,6 +18,8 @@ def rendered(value: Any, colors: Mapping[str, Any], seen: bool = False) -> str:
     :param colors: escape sequences by name (Salt's); empty texts where colours are off
     :param seen: the stages of a report were shown already, as they went
     """
+    if isinstance(value, Mapping) and str(value.get("schema", "")).startswith("corpus."):
+        return _raw(value)
     if isinstance(value, Mapping) and "stages" in value:
         return f"{value['name']}: {value['deployment']}" if seen else _report(value, colors)
     if isinstance(value, Mapping) and {"status", "output"} <= set(value):  # of a one-off process
@@ -24,6 +29,13 @@ def rendered(value: Any, colors: Mapping[str, Any], seen: bool = False) -> str:
     if isinstance(value, Mapping) and "result" in value:
         return _result(value, colors)
     return str(value) if value else "none"
+
+
+def _raw(value: Mapping[str, Any]) -> str:
+    """Return statistics as a table, and a report that was asked for as JSON as JSON."""
+    if value["schema"] == statistics.SCHEMA:
+        return statistics.table(value["projects"])
+    return json.dumps(value, indent=1, ensure_ascii=False)
 
 
 def _colored(text: str, color: str, colors: Mapping[str, Any]) -> str:

@@ -1,0 +1,1 @@
+"""What a deployment changed: commits, files, packages, processes. Everything here only looks."""
