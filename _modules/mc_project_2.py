@@ -625,7 +625,10 @@ def renew_certificates(name: str | None = None, force: bool = False) -> dict[str
         salt-call --local mc_project_2.renew_certificates shop
     """
     with translated():
-        return projects.renew_certificates(_minion(), name, force)
+        renewed = projects.renew_certificates(_minion(), name, force)
+        if not all(one["result"] for one in renewed.values()):
+            __context__["retcode"] = 1
+        return renewed
 
 
 def destroy_project(name: str, confirm: str | None = None) -> dict[str, Any]:

@@ -174,8 +174,9 @@ def test_an_authority_that_refuses_breaks_nothing(machine: Machine, tmp_path: Pa
         again = tree.commit({"public/index.html": "again"}) and tree.push()
         assert "mc_project.renew_certificates poor asks again" in again.said
 
-    told = machine.ok("mc_project.renew_certificates", "poor", force=True)["poor"]
-    assert told["result"] is False
+    failed = machine.call("mc_project.renew_certificates", "poor", force=True)
+    assert failed.status == 1
+    told = failed.answer["poor"]
     assert "cannot be asked for a certificate" in told["comment"]
     with pebble(tmp_path / "another", port) as authority:
         machine.ok("mc_project.set_configuration", "poor", tls=authority.settings())

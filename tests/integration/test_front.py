@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import ssl
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -70,7 +69,7 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
     request_queue_size = 128
 Server(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
 """
-WEB = {"Procfile": f"web: {sys.executable} application.py\n", "application.py": APPLICATION}
+WEB = {"Procfile": "web: /usr/bin/python3 application.py\n", "application.py": APPLICATION}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -266,10 +265,10 @@ def test_files_headers_and_streams(machine: Machine) -> None:
         "assets/.env": "SECRET=1",
         "robots.txt": "User-agent: *",
     }
-    _, given = deployed(
-        machine,
+    given = machine.init(
         "rich",
-        files,
+        installer="generic",
+        user="frontrich",
         domain="rich.example.org",
         static_files={
             "/static/": {"folder": "assets", "max_age": 60, "hashed": True},
@@ -278,12 +277,23 @@ def test_files_headers_and_streams(machine: Machine) -> None:
         },
         upload_limit="1k",
     )
+    tree = machine.work_tree("rich", files)
+    fetched = run(
+        ["git", "-C", str(tree.remote), "fetch", "--quiet", str(tree.folder), "HEAD:refs/heads/main"],
+        env={"GIT_CONFIG_PARAMETERS": "'safe.directory=*'"},
+    )
+    assert fetched.status == 0, fetched.said
+    run(["chown", "-R", "frontrich:", str(tree.remote)])
+    machine.ok("mc_project.deploy_project", "rich")
     host, port = "rich.example.org", given["http_port"]
     media = machine.project("rich") / "data/media"
     media.mkdir()
     (media / "photo.png").write_bytes(b"png")
     (media / "leak").symlink_to("/etc/passwd")
+    (media / "again.png").symlink_to("photo.png")
     (machine.project("rich") / "project/assets/leak").symlink_to("/etc")
+    run(["chown", "-hR", "frontrich:", str(media), str(machine.project("rich") / "project/assets")])
+    assert (machine.project("rich") / "data").stat().st_mode & 0o007 == 0
 
     status, headers, body = asked(port, host, "/static/app.0123abcd.js", Accept_Encoding="gzip")
     assert (status, gzip.decompress(body)[:9]) == (200, b"hashed();")
@@ -291,6 +301,7 @@ def test_files_headers_and_streams(machine: Machine) -> None:
     assert headers["vary"] == "Accept-Encoding"
     assert asked(port, host, "/static/plain.css")[1]["cache-control"] == "public, max-age=60"
     assert asked(port, host, "/media/photo.png")[2] == b"png"
+    assert asked(port, host, "/media/again.png")[2] == b"png"
     assert asked(port, host, "/robots.txt")[2] == b"User-agent: *"
     assert asked(port, host, "/static/.env")[0] == 404
     for path in ("/static/missing.css?a=b%20c", "/static/leak/passwd", "/media/leak", "/media/../../etc/passwd"):
@@ -327,8 +338,14 @@ def test_files_headers_and_streams(machine: Machine) -> None:
                 break
     assert received.startswith(b"HTTP/1.1 101")
 
-    log = (machine.project("rich") / "logs/access.log").read_text()
-    assert "/robots.txt" in log
+    log = machine.project("rich") / "logs/access.log"
+    read = run(["runuser", "-u", "frontrich", "--", "cat", str(log)])
+    assert "/robots.txt" in read.output, read.said
+    assert log.stat().st_mode & 0o777 == 0o640
+    assert log.stat().st_uid == 0
+    destroyed = machine.ok("mc_project.destroy_project", "rich", confirm="rich")
+    assert destroyed["result"]
+    assert not list((machine.projects / ".corpus/front").glob("*/rich*"))
 
 
 def test_applications_that_do_not_answer_get_a_page(machine: Machine) -> None:

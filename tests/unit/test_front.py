@@ -225,7 +225,10 @@ def test_nginx_takes_what_the_checks_let_through(
     assert made.point(layout, values, RELEASE, [])
     assert made.point(layout, values, RELEASE, [20000, 20002])
     assert made.site(layout).read_text().count("server 127.0.0.1:2000") == 2
-    assert len(tested) == 3
+    made.erase(Layout(layout.roots, "other"))
+    made.erase(layout)
+    assert not list((layout.roots.own / "front/sites").iterdir())
+    assert len(tested) == 5
 
 
 @pytest.mark.parametrize(

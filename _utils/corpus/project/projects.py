@@ -198,7 +198,7 @@ def renew_certificates(minion: Minion, name: str | None, force: bool) -> dict[st
 
     :param name: None: of all projects
     :param force: ask an authority that refused a moment ago again
-    :returns: ``{name: {result, comment, certificate}}``
+    :returns: ``{name: {result, comment, certificate}}``; see :meth:`front.Front.certificate`
     """
     found = {}
     for one in [name] if name is not None else minion.roots.names():

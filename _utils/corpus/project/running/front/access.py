@@ -29,7 +29,7 @@ _VERSION, _ENTRY, _NOBODY = 2, struct.Struct("<HHI"), 0xFFFFFFFF
 _OWNER, _USER, _GROUP, _MASK, _OTHER = 0x01, 0x02, 0x04, 0x10, 0x20
 
 
-def let_in(served: Iterable[Served], layout: Layout, data: Path) -> None:
+def let_in(served: Iterable[Served], data: Path) -> None:
     """Let nginx's workers walk through the data folder, which is closed to others, to what is served from below it."""
     if os.geteuid() != 0 or not any(one.base == str(data) for one in served) or not data.is_dir():
         return

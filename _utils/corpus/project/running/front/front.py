@@ -93,7 +93,7 @@ class Front:
         settings = tls.Settings.configured(cfg)
         root = served_files.document_root(cfg, layout.project)
         static = served_files.static_files(cfg, layout.project)
-        access.let_in(static, layout, Path(cfg["data_root"]))
+        access.let_in(static, Path(cfg["data_root"]).resolve())
         own_user = os.geteuid() == 0 and cfg["user"] != "root"
         log = access.log(self._folder, layout, cfg["group"]) if cfg["access_log"] else None
         return Site(
@@ -108,8 +108,8 @@ class Front:
             acme=settings.acme if settings else None,
             redirect=bool(settings and settings.redirect),
             hsts=settings.hsts if settings else "",
-            root="" if root is None else str(layout.project / cfg["document_root"]),
-            base=str(layout.project),
+            root="" if root is None else str(root),
+            base=str(layout.project.resolve()),
             static=tuple(static),
             fallback=bool(cfg["spa"]),
             links="if_not_owner" if own_user else "on",

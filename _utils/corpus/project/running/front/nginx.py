@@ -83,6 +83,10 @@ http {{
     ssl_session_timeout 1d;
     ssl_session_tickets off;
 
+    # what sites set; nginx must know the names also when there is no site
+    map "" $corpus_cache {{ default ""; }}
+    map "" $corpus_hashes {{ default 0; }}
+    map "" $corpus_hsts {{ default ""; }}
     # an upgrade (a websocket) is passed on, everything else is one request a connection
     map $http_upgrade $corpus_connection {{ default upgrade; "" close; }}
     # events must not wait in a buffer for more of them
@@ -198,7 +202,8 @@ class Nginx:
         argv = [processes.which("nginx"), "-e", f"{self._folder}/error.log", "-c", f"{self._folder}/nginx.conf"]
         tested = processes.run([*argv, "-t", "-q"], check=False)
         if tested.status:
-            raise CorpusError(f"The web server refuses its configuration: {tested.last_words}")
+            said = re.search(r"\[emerg\] \S+ (.+)", tested.errors)
+            raise CorpusError(f"The web server refuses its configuration: {said[1] if said else tested.last_words}")
         running = [process for process in self._supervisor.processes(_GROUP) if process.state == "RUNNING"]
         if running:
             workers = _workers(running[0].pid)

@@ -94,7 +94,7 @@ def _served(prefix: object, given: object, cfg: Mapping[str, Any], tree: Path) -
 
 
 def _place(prefix: str, folder: object, data: Path, tree: Path) -> tuple[Path, Path]:
-    """Return a served path and the folder that it must stay in."""
+    """Return a served path and the folder that it must stay in, without links."""
     if not isinstance(folder, str) or not folder:
         raise ConfigurationError(f"static_files: {prefix} needs a folder of the tree or of data_root.")
     nameable("static_files", folder)
@@ -102,7 +102,7 @@ def _place(prefix: str, folder: object, data: Path, tree: Path) -> tuple[Path, P
     for base in (tree, data):
         inside = ".." not in path.parts and path.is_relative_to(base)
         if inside and path.resolve().is_relative_to(base.resolve()):
-            return path, base
+            return path.resolve(), base.resolve()  # below it nginx looks at links, on the way there we did
     raise ConfigurationError(
         f"static_files: {folder!r} (for {prefix}) leads out of the project's tree and its data_root."
     )
