@@ -91,10 +91,15 @@ def telling(output: str) -> str:
     npm = [line.removeprefix("npm error").strip() for line in said if line.startswith("npm error")]
     if npm:
         return _shortened(_from_npm(npm))
+    yarn = [line for line in said if re.match(r"➤ YN(?!0000)\d+", line)]
+    if yarn:
+        return _shortened(re.sub(r"^➤ YN\d+: [│ ]*", "", yarn[-1]))
     named = next((line for line in reversed(said) if line.lower().startswith(("error", "fatal"))), None)
     if named is not None:
-        causes = [line for line in said[said.index(named) + 1 :] if line.startswith("Caused by:")]
-        return _shortened(" ".join([named, *causes]))
+        rest = said[said.index(named) + 1 :]
+        causes = [line for line in rest if line.lower().startswith(("cause:", "caused by:"))]
+        errors = [line for line in rest if _PYTHON_ERROR.fullmatch(line)] if causes else []
+        return _shortened(" ".join([named, *causes, *errors[-1:]]))
     return _shortened(next((line for line in reversed(said) if _PYTHON_ERROR.fullmatch(line)), said[-1]))
 
 

@@ -6,7 +6,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from corpus.project.found import files
+from corpus.errors import CorpusError
+from corpus.project.found import files, procfile
+from corpus.project.nodejs import starting
 
 _STARTS = re.compile(r"(\S*/)?(node|npm|npx|yarn|pnpm|next|nuxt|pm2-runtime)(\s|$)")
 _LOCKS = ("package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml")
@@ -38,5 +40,19 @@ def builds(tree: Path) -> bool:
 
 
 def values(tree: Path) -> dict[str, Any]:
-    """Return what follows from a Node.js tree."""
-    return {}
+    """Return what follows from a Node.js tree: the web process when no Procfile says it, or the folder of built pages."""
+    told: dict[str, Any] = {"env": {"HOST": "127.0.0.1"}}
+    if procfile.web(tree):
+        return told
+    command = starting.command(tree)
+    if command:
+        return {**told, "processes": {**_others(tree), "web": command}}
+    folder = starting.output(tree)
+    return {**told, "document_root": folder} if folder else told
+
+
+def _others(tree: Path) -> dict[str, str]:
+    try:
+        return procfile.read(tree)
+    except CorpusError:
+        return {}

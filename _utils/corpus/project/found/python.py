@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from corpus.errors import CorpusError
 from corpus.project.found import files, procfile
 from corpus.project.python import application, dependencies, servers
 from corpus.project.python.application import Application
@@ -38,7 +39,7 @@ def packages(tree: Path) -> set[str]:
     """Return the names of the packages that a tree asks for; what cannot be read is told when it is installed."""
     try:
         return dependencies.names(tree, _LISTED)
-    except Exception:
+    except CorpusError:
         return set()
 
 
@@ -63,5 +64,5 @@ def served(tree: Path, found: Application | None, asked: set[str]) -> dict[str, 
 def _others(tree: Path) -> dict[str, str]:
     try:
         return procfile.read(tree)
-    except Exception:
+    except CorpusError:
         return {}

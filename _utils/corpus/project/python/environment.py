@@ -193,7 +193,6 @@ class Environment:
         words += [
             "poetry",
             "export",
-            "--quiet",
             "--only",
             "main",
             "--format",

@@ -1,0 +1,3 @@
+const isNumber = require("is-number");
+
+require("fs").writeFileSync("page.txt", `built with is-number: ${isNumber(5)}`);

@@ -1,0 +1,6 @@
+const http = require("http");
+const ms = require("ms");
+
+http
+  .createServer((request, response) => response.end(`node says ${ms(86400000)} in ${process.env.NODE_ENV}`))
+  .listen(process.env.PORT, process.env.HOST);
