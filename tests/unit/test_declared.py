@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from corpus.errors import ConfigurationError, CorpusError
+from corpus.errors import ConfigurationError, CorpusError, UsageError
 from corpus.project.found import app_json, declared, dotenv, procfile
 
 
@@ -125,10 +125,10 @@ def test_an_app_json_that_cannot_be(tmp_path: Path, text: str, words: str) -> No
 
 
 def test_dotenv(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text("# c\nexport A=1\nB='x # y'\nC=\"a\\nb\"\nD=${HOME}\nE\nF=  z # no\r\n")
+    (tmp_path / ".env").write_text("# c\nexport A=1\nB='x # y'\nC=\"a\\nb\"\nD=${HOME}\nF=  z # no\r\n")
     assert dotenv.read(tmp_path, ".env") == {"A": "1", "B": "x # y", "C": "a\nb", "D": "${HOME}", "F": "z"}
     (tmp_path / ".env").write_text("A=1\n!!\n")
-    with pytest.raises(ConfigurationError, match=r"\.env, line 2: expected NAME=value"):
+    with pytest.raises(UsageError, match=r"\.env: line 2 is not NAME=value"):
         dotenv.read(tmp_path, ".env")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from corpus.errors import CorpusError
 from corpus.project import conclusion, configuration, dot_salt, recovery, stages, suite, workflow
+from corpus.project.found import procfile
 from corpus.project.keeping import lock, releases, trees
 from corpus.project.keeping.journal import Journal
 from corpus.project.layout import Layout
@@ -170,10 +171,7 @@ class Deployment:
             "configure": (functools.partial(stages.install_packages, session), None),
             "build": (functools.partial(stages.wipe_build, session), None),
             "activate": (None, self._start),
-            "upgrade": (
-                None,
-                functools.partial(stages.upgrade, session, self._tree() / ".salt", self.journal),
-            ),
+            "upgrade": (None, self._upgrade),
             "post_install": (None, self._run_last_scripts),
             "bundle": (
                 functools.partial(stages.fill_deploy, session),
@@ -232,8 +230,23 @@ class Deployment:
             self.layout.release(release).mkdir(mode=0o711, exist_ok=True)
         formation.specify(self.layout, release, cfg, self._tree(), self.version.views)
         words = [stages.run_script(self.session, "predeploy", cfg["scripts"].get("predeploy"))]
+        words.append("processes wait for the release process" if self._released_first() else self._start_processes())
+        return "; ".join(word for word in words if word)
+
+    def _start_processes(self) -> str:
         kinds = self.takeover.start()
-        words.append(f"started {', '.join(kinds)}" if kinds else "")
+        return f"started {', '.join(kinds)}" if kinds else ""
+
+    def _released_first(self) -> bool:
+        """Tell whether a ``release`` process will run: what it prepares, the others may need to stay up at all."""
+        upgrade, cfg = workflow.ALL["upgrade"], self.session.cfg
+        runs = upgrade in self.stages and workflow.runs(upgrade, cfg) and workflow.runs(workflow.ALL["activate"], cfg)
+        return runs and bool(cfg["processes"].get(procfile.RELEASE))
+
+    def _upgrade(self, report: StageReport) -> str:
+        """Run what is done once for this version, and start the processes that had to wait for it."""
+        words = [stages.upgrade(self.session, self._tree() / ".salt", self.journal, report)]
+        words.append(self._start_processes() if self._released_first() else "")
         return "; ".join(word for word in words if word)
 
     def _run_last_scripts(self, _: StageReport) -> str:

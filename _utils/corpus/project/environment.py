@@ -100,11 +100,12 @@ def read(source: str) -> str:
         raise UsageError(f"from_file: {source} is not UTF-8.") from err
 
 
-def variables(content: str) -> dict[str, str]:
+def variables(content: str, where: str = "from_file") -> dict[str, str]:
     """Return the variables of a ``.env`` file: ``NAME=value`` lines, quoted where a value has several lines.
 
     Values are taken as they are: ``$OTHER`` is not replaced.
 
+    :param where: what the content is from, for the message
     :raises UsageError: a line is none of that
     """
     from dotenv.parser import parse_stream
@@ -112,7 +113,7 @@ def variables(content: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for binding in parse_stream(StringIO(content)):
         if binding.error or (binding.key is not None and binding.value is None):
-            raise UsageError(f"from_file: line {binding.original.line} is not NAME=value.")
+            raise UsageError(f"{where}: line {binding.original.line} is not NAME=value.")
         if binding.key is not None:
             found[binding.key] = binding.value or ""
     return found

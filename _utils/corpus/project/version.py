@@ -138,5 +138,5 @@ def check_required(cfg: Mapping[str, Any]) -> None:
     if missing:
         raise ConfigurationError(
             f"The application needs a value for {', '.join(missing)} (app.json, env): "
-            f"mc_project.set_configuration {cfg['name']} env='{{{missing[0]}: …}}' sets it."
+            f"mc_project.env_set {cfg['name']} {missing[0]}=… sets it."
         )

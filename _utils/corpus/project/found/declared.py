@@ -30,7 +30,7 @@ class Declared:
 def read(tree: Path) -> Declared:
     """Read what a tree declares of itself.
 
-    :raises ConfigurationError: one of its files is not as it should be; the message names the place
+    :raises UsageError: one of its files is not as it should be; the message names the place
     """
     values: dict[str, Mapping[str, Any]] = {}
     for name in dotenv.NAMES:
