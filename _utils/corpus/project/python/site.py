@@ -25,13 +25,13 @@ from django.conf import settings
 from django.core import checks
 from django.core.management import call_command
 said = {name: str(getattr(settings, name, "") or "") for name in ("STATIC_URL", "STATIC_ROOT", "MEDIA_URL", "MEDIA_ROOT")}
-said["collected"] = bool(%s and said["STATIC_ROOT"] and apps.is_installed("django.contrib.staticfiles"))
+said["collected"] = bool(COLLECT and said["STATIC_ROOT"] and apps.is_installed("django.contrib.staticfiles"))
 if said["collected"]:
     call_command("collectstatic", interactive=False, verbosity=0)
 storage = (getattr(settings, "STORAGES", None) or {}).get("staticfiles", {}).get("BACKEND", "")
 said["hashed"] = "Manifest" in str(storage or getattr(settings, "STATICFILES_STORAGE", ""))
-found = checks.run_checks(include_deployment_checks=True) if %s else []
-said["warnings"] = [f"{one.id}: {str(one.msg).split(chr(10))[0].split(". ")[0]}" for one in found if one.level >= checks.WARNING]
+found = checks.run_checks(include_deployment_checks=True) if CHECK else []
+said["warnings"] = ["%s: %s" % (one.id, str(one.msg).split(". ")[0]) for one in found if one.level >= checks.WARNING]
 print()
 print("corpus-site:" + json.dumps(said))
 """
@@ -107,7 +107,7 @@ class Site:
             if line.strip() and not line.startswith(_MARK):
                 self.say(line)
 
-        output = self._manage("shell", "-v", "0", "-c", _ASK % (collect, check), say=say)
+        output = self._manage("shell", "-v", "0", "-c", f"COLLECT, CHECK = {collect}, {check}\n{_ASK}", say=say)
         line = next((line for line in reversed(output.splitlines()) if line.startswith(_MARK)), None)
         if line is None:
             raise CorpusError("manage.py shell did not say what the settings are: see the deployment's log.")
