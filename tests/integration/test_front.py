@@ -148,6 +148,19 @@ def deployed(machine: Machine, name: str, tree: dict[str, str], **settings: Any)
     return made, given
 
 
+def stored(tree: WorkTree, files: dict[str, str], remove: str | None = None) -> None:
+    """Have a change in the repository of the user ``frontrich`` without deploying it."""
+    if remove:
+        (tree.folder / remove).unlink()
+    tree.commit(files)
+    fetched = run(
+        ["git", "-C", str(tree.remote), "fetch", "--quiet", str(tree.folder), "HEAD:refs/heads/main"],
+        env={"GIT_CONFIG_PARAMETERS": "'safe.directory=*'"},
+    )
+    assert fetched.status == 0, fetched.said
+    run(["chown", "-R", "frontrich:", str(tree.remote)])
+
+
 def test_two_projects_at_one_address_by_tls(machine: Machine, ca: Ca) -> None:
     """Each shows its own certificate; changing one loses no request and needs no deployment."""
     first = ca.pair("one.example.org")
@@ -278,12 +291,7 @@ def test_files_headers_and_streams(machine: Machine) -> None:
         upload_limit="1k",
     )
     tree = machine.work_tree("rich", files)
-    fetched = run(
-        ["git", "-C", str(tree.remote), "fetch", "--quiet", str(tree.folder), "HEAD:refs/heads/main"],
-        env={"GIT_CONFIG_PARAMETERS": "'safe.directory=*'"},
-    )
-    assert fetched.status == 0, fetched.said
-    run(["chown", "-R", "frontrich:", str(tree.remote)])
+    stored(tree, {})
     machine.ok("mc_project.deploy_project", "rich")
     host, port = "rich.example.org", given["http_port"]
     media = machine.project("rich") / "data/media"
@@ -310,6 +318,16 @@ def test_files_headers_and_streams(machine: Machine) -> None:
         assert b"root:" not in body
         assert "max-age" not in headers.get("cache-control", "")
     assert json.loads(asked(port, host, "/static/missing.css?a=b%20c")[2])["path"] == "/static/missing.css?a=b%20c"
+
+    stored(tree, {"assets/app.4567cdef.js": "new();"}, remove="assets/app.0123abcd.js")
+    machine.ok("mc_project.deploy_project", "rich")
+    assert asked(port, host, "/static/app.4567cdef.js")[2] == b"new();"
+    assert asked(port, host, "/static/app.0123abcd.js")[2][:9] == b"hashed();"  # a page of before may ask for it
+    stored(tree, {})
+    machine.ok("mc_project.deploy_project", "rich")
+    assert json.loads(asked(port, host, "/static/app.0123abcd.js")[2])["path"] == "/static/app.0123abcd.js"
+    assert asked(port, host, "/static/.env")[0] == 404
+    assert asked(port, host, "/static/plain.css")[1]["cache-control"] == "public, max-age=60"
 
     _, headers, _ = asked(port, host)
     assert headers["x-content-type-options"] == "nosniff"
@@ -349,7 +367,13 @@ def test_files_headers_and_streams(machine: Machine) -> None:
 
 
 def test_applications_that_do_not_answer_get_a_page(machine: Machine) -> None:
-    _, given = deployed(machine, "mute", WEB, domain="mute.example.org", drain=1)
+    """And what they are told of a visitor whom a trusted proxy brings is what the proxy says."""
+    _, given = deployed(
+        machine, "mute", WEB, domain="mute.example.org", drain=1, trusted_proxies=["127.0.0.0/8", "10.1.2.3"]
+    )
+    brought = {"X_Forwarded_For": "203.0.113.9, 10.1.2.3", "X_Forwarded_Proto": "https", "X_Forwarded_Port": "443"}
+    told = json.loads(asked(given["http_port"], "mute.example.org", **brought)[2])
+    assert [told[f"x-forwarded-{what}"] for what in ("for", "proto", "port")] == ["203.0.113.9", "https", "443"]
     os.kill(json.loads(asked(given["http_port"], "mute.example.org")[2])["pid"], signal.SIGKILL)
     seen = set()
     for _ in deadline(20):

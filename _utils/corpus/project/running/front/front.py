@@ -111,6 +111,7 @@ class Front:
             root="" if root is None else str(root),
             base=str(layout.project.resolve()),
             static=tuple(static),
+            earlier=self._earlier(layout, release),
             fallback=bool(cfg["spa"]),
             links="if_not_owner" if own_user else "on",
             headers=bool(cfg["security_headers"]),
@@ -120,6 +121,15 @@ class Front:
             retry_after=int(cfg["maintenance_retry"]),
             log=str(log) if log else "",
         )
+
+    def _earlier(self, layout: Layout, release: str) -> str:
+        """Return where the tree of the release that is served until now will be kept, or an empty text."""
+        before = Site.read(self.site(layout))
+        if before is None:
+            return ""
+        if before.release == release:
+            return before.earlier
+        return str(layout.tree(before.release).resolve())
 
     def _certificate(self, layout: Layout, names: Sequence[str], settings: tls.Settings) -> str:
         """Return the id of the best certificate at hand."""

@@ -6,6 +6,7 @@ Whoever has the text has the site: after a rollback, and for the caretaker that 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ class Site:
     :param root: folder that is served when there are no ports, absolute
     :param base: folder that no link may lead out of, absolute
     :param static: what is served as files beside that
+    :param earlier: tree of the release before, absolute, or empty: visitors of its pages still ask for its files
     :param fallback: whether paths without a file get the index page (a single-page application)
     :param links: nginx's word for which links may be followed
     :param headers: whether answers get headers that an application forgot
@@ -64,6 +66,7 @@ class Site:
     root: str
     base: str
     static: tuple[Served, ...]
+    earlier: str
     fallback: bool
     links: str
     headers: bool
@@ -220,8 +223,8 @@ class Site:
                 f"    location @{place} {{\n"
                 '        set $corpus_cache ""; set $corpus_hashes 0;\n'
                 f"{more}"
-                f"        proxy_read_timeout {self.timeout:g}s;\n"
-                f"        proxy_send_timeout {self.timeout:g}s;\n"
+                f"        proxy_read_timeout {int(self.timeout * 1000)}ms;\n"
+                f"        proxy_send_timeout {int(self.timeout * 1000)}ms;\n"
                 "        proxy_set_header Host $http_host;\n"
                 "        proxy_set_header X-Real-IP $remote_addr;\n"
                 "        proxy_set_header X-Forwarded-For $remote_addr;\n"
@@ -247,6 +250,16 @@ class Site:
             f'        disable_symlinks {self.links} "from={served.base}";\n'
             "        gzip_static on;\n"
         )
+        if served.hashed and self.earlier and served.prefix.endswith("/") and served.base == self.base:
+            # a name with a hash means one content: a page of the release before may still ask for its own
+            below = Path(served.path).relative_to(self.base)
+            places = [f'"{Path(base) / below}/$corpus_rest"' for base in (self.base, self.earlier)]
+            inner = inner.replace(f'"from={served.base}"', f'"from={Path(self.base).parent}"')
+            return (
+                f"    {place} {{\n    location ~ ^{re.escape(served.prefix)}(?<corpus_rest>.+)$ {{\n{inner}"
+                f"        root /;\n        try_files {' '.join(places)} {beyond};\n    }}\n"
+                f"{gate}        try_files /none {beyond};\n    }}\n"
+            )
         if served.prefix.endswith("/"):
             way = f'        alias "{served.path.rstrip("/")}/";\n        try_files $uri {beyond};\n'
         else:
