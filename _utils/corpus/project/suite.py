@@ -310,13 +310,14 @@ def read(suite: Suite, xml: bytes) -> None:
 
 
 def _failure(name: str, where: str, kind: str, about: Element) -> Failure:
-    printed = (about.text or "").strip()
-    first = next((line for line in printed.splitlines() if line.strip()), "")
+    printed = (about.text or "").strip("\n")
+    said = about.get("message") or about.get("type") or printed
+    first = next((line for line in said.splitlines() if line.strip()), "")
     return Failure(
         name,
         where,
         kind,
-        _text(about.get("message") or about.get("type") or first, 400),
+        _text(first, 400),
         "\n".join(printed.splitlines()[-20:])[-3000:],
     )
 

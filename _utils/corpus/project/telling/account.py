@@ -244,7 +244,7 @@ def _packages_in_words(packages: Sequence[PackageChange], first: bool) -> str:
         else f"-{change.name} {change.old}"
         if change.new is None
         else f"{change.name} {change.old} → {change.new}"
-        for change in packages[:_NAMED]
+        for change in sorted(packages, key=lambda change: change.old is None)[:_NAMED]
     ]
     more = len(packages) - len(words)
     return ", ".join(words) + (f" and {more} more" if more else "")

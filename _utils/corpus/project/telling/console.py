@@ -76,11 +76,11 @@ class Console:
                 sys.stderr.flush()
 
     def _write(self, text: str) -> None:
-        line = f"{time.strftime('%H:%M:%S', time.gmtime())} {self.redactor.text(text)}"
-        self.recent.append(line)
+        text = self.redactor.text(text)
+        self.recent.append(text.removeprefix("       "))
         if self._log is not None:
             with contextlib.suppress(OSError):  # a full disk must not stop a rollback
-                self._log.write(f"{line}\n")
+                self._log.write(f"{time.strftime('%H:%M:%S', time.gmtime())} {text}\n")
                 self._log.flush()
 
 

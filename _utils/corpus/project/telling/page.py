@@ -39,7 +39,7 @@ code, pre, .mono { font-family:ui-monospace,"Cascadia Mono","DejaVu Sans Mono",M
 pre { background:var(--code); border-radius:.5rem; padding:.8rem 1rem; overflow:auto; max-height:26rem; line-height:1.45; white-space:pre-wrap; overflow-wrap:anywhere; margin:.6rem 0 }
 .trouble { border-color:var(--bad); border-left:.4rem solid var(--bad) } .trouble h2 { color:var(--bad) }
 .notes { background:var(--notebg); border-color:transparent } .notes h2 { color:var(--note) } .notes ul { margin:0; padding-left:1.2rem }
-table { width:100%; border-collapse:collapse } th { text-align:left; color:var(--soft); font-weight:500; font-size:.8rem }
+table { width:100%; border-collapse:collapse } th { text-align:left; white-space:nowrap; color:var(--soft); font-weight:500; font-size:.8rem }
 td, th { padding:.35rem .75rem .35rem 0; vertical-align:top; border-bottom:1px solid var(--line); overflow-wrap:anywhere }
 tr:last-child td { border-bottom:0 } td.number, th.number { text-align:right; white-space:nowrap; font-variant-numeric:tabular-nums; padding-right:0; padding-left:.5rem }
 .kind { white-space:nowrap; width:1%; color:var(--soft); font-size:.875rem }
@@ -51,7 +51,7 @@ tr:last-child td { border-bottom:0 } td.number, th.number { text-align:right; wh
 .axis { display:flex; justify-content:space-between; margin:.3rem 5.25rem .6rem 10.25rem; color:var(--soft); font-size:.75rem }
 details { border-top:1px solid var(--line); padding:.5rem 0 } summary { cursor:pointer } summary:focus-visible { outline:2px solid var(--bar) }
 footer { color:var(--soft); font-size:.8rem; overflow-wrap:anywhere }
-@media (max-width:40rem) { main { padding:.75rem .6rem 2rem } section, header { padding:1rem } h1 { font-size:1.4rem }
+@media (max-width:40rem) { dl { grid-template-columns:1fr 1fr } main { padding:.75rem .6rem 2rem } section, header { padding:1rem } h1 { font-size:1.4rem }
   .times li { grid-template-columns:1fr auto; gap:.1rem .5rem } .track { grid-column:1/-1; grid-row:2 } .axis { margin:.3rem 0 .6rem } .wide { display:none } }
 @media print { body { background:#fff } main { max-width:none; padding:0 } section, header { break-inside:avoid; border-color:#999 }
   pre { max-height:none } i, .badge { -webkit-print-color-adjust:exact; print-color-adjust:exact } }
@@ -69,7 +69,7 @@ footer { color:var(--soft); font-size:.8rem; overflow-wrap:anywhere }
     <div><dt>Took</dt><dd>{{ '%.1f' % a.seconds }} seconds</dd></div>
     {% if a.revision %}<div><dt>Revision</dt><dd class="mono">{{ a.revision[:12] }}{% if a.previous_revision and a.previous_revision != a.revision %} <span class="soft">before: {{ a.previous_revision[:12] }}</span>{% endif %}</dd></div>{% endif %}
     {% if a.mode %}<div><dt>Mode</dt><dd>{{ a.mode }}</dd></div>{% endif %}
-    <div><dt>{{ 'Running now' }}</dt><dd class="mono">{{ a.release or 'nothing yet' }}</dd></div>
+    <div><dt>{{ 'Running now' if a.succeeded else 'Still running' }}</dt><dd class="mono">{{ a.release or 'nothing yet' }}</dd></div>
     {% if a.url %}<div><dt>Address</dt><dd>{{ a.url }}</dd></div>{% endif %}
   </dl>
 </header>

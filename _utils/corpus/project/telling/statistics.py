@@ -176,10 +176,8 @@ def _rows(name: str, told: Mapping[str, Any]) -> list[str]:
         f"  lead time             {duration(told['lead_time_seconds'])} from commit to users (median)",
         f"  change failure rate   {_percent(told['change_failure_rate'])} had to be taken back",
         f"  time to restore       {duration(told['time_to_restore_seconds'])} (median)",
-        (
-            f"  refused pushes        {told['refused']} ({_percent(told['refused_rate'])}), never seen by users; "
-            f"mended in {duration(told['mend_refused_seconds'])}"
-        ),
+        f"  refused pushes        {told['refused']} ({_percent(told['refused_rate'])}), never seen by users",
+        f"  time to mend them     {duration(told['mend_refused_seconds'])} (median)",
     ]
     if told["stages"]:
         rows.append(f"  {'stage':<18} {'median':>9} {'p95':>9}  median by week")
