@@ -12,12 +12,17 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from corpus.errors import CorpusError, MissingTool
 
 #: Debian's package for each program that corpus calls
 PACKAGES = {
     "composer": "composer",
+    "mysql": "mariadb-client",
+    "mysqldump": "mariadb-client",
+    "pg_dump": "postgresql-client",
+    "psql": "postgresql-client",
     "git": "git",
     "nginx": "nginx-light",
     "rsync": "rsync",
@@ -135,6 +140,32 @@ def run(
     if check and result.status:
         raise CorpusError(f"{Path(words[0]).name} failed (exit status {result.status}): {result.last_words}")
     return result
+
+
+def pour(
+    argv: Sequence[str],
+    into: IO[bytes],
+    *,
+    user: str | None = None,
+    env: Mapping[str, str | None] | None = None,
+) -> None:
+    """Run a program and let it write what it prints into an open file.
+
+    :raises CorpusError: it failed
+    """
+    done = subprocess.run(
+        [which(argv[0]), *argv[1:]],
+        stdin=subprocess.DEVNULL,
+        stdout=into,
+        stderr=subprocess.PIPE,
+        cwd="/",
+        env=environment(user, env),
+        check=False,
+        **identity(user),  # type: ignore[call-overload]
+    )
+    if done.returncode:
+        result = Result(tuple(argv), done.returncode, "", done.stderr.decode("utf-8", "replace"))
+        raise CorpusError(f"{argv[0]} failed (exit status {done.returncode}): {result.last_words}")
 
 
 def write(path: Path, content: str, mode: int, user: str | None) -> None:

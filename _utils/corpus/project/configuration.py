@@ -160,6 +160,12 @@ KEYS: dict[str, Key] = {
             {},
             "Commands of a deployment: predeploy (before processes start), postdeploy (at its end), setup (at the end of the first).",
         ),
+        Key(
+            "databases",
+            "list",
+            [],
+            "Databases made for the project: types, or mappings of type, name, user, admin, extensions, variable.",
+        ),
         Key("cron", "list", [], "Commands to run by the clock: mappings with schedule (as in crontab) and command."),
         Key(
             "healthcheck",

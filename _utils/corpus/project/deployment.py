@@ -168,7 +168,7 @@ class Deployment:
                 functools.partial(stages.release_sync, session, self._tree(), self._reconfigure),
                 None,
             ),
-            "configure": (functools.partial(stages.install_packages, session), None),
+            "configure": (functools.partial(stages.before_configure, session), None),
             "build": (functools.partial(stages.wipe_build, session), None),
             "activate": (None, self._start),
             "upgrade": (None, self._upgrade),

@@ -75,7 +75,7 @@ class _Procedure:
                 lambda report: stages.release_sync(session, layout.project, self._rewire, report),
                 None,
             ),
-            "configure": (lambda report: stages.install_packages(session, report), None),
+            "configure": (lambda report: stages.before_configure(session, report), None),
             "build": (lambda report: stages.wipe_build(session, report), None),
             "activate": (None, lambda report: self._restart(release, report)),
             "upgrade": (

@@ -9,7 +9,7 @@ from typing import Any
 from corpus import files, processes, secrets
 from corpus.errors import CorpusError, UsageError
 from corpus.identifiers import shown
-from corpus.project import configuration, environment, initialization, recovery, session
+from corpus.project import configuration, databases, environment, initialization, recovery, session
 from corpus.project.git import repositories
 from corpus.project.keeping import history, lock, releases, signature, trees
 from corpus.project.keeping.journal import Journal
@@ -233,6 +233,8 @@ def destroy(minion: Minion, name: str, confirm: str | None, who: str) -> dict[st
         supervision.stop_others(supervisor, layout, None)
         front.Front(layout.roots, supervisor).erase(layout)
         last = _last_archive(layout, Path(cfg["data_root"]))
+        databases.dump_all(layout, last.with_name(f"{last.name}.databases"))
+        databases.drop_all(layout)
         for link in (layout.state_link, layout.pillar_link):
             if link.is_symlink():
                 link.unlink()

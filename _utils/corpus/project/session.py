@@ -126,7 +126,7 @@ class Session:
         self.console.redactor.learn(pillar_secrets(self.pillar, self.layout.name, own))
         stored = configuration.stored_settings(self.layout) if self.saved is None else self.saved
         self.console.redactor.learn(setting_secrets(stored) | setting_secrets(settings))
-        self._learn_registry()
+        self.learn_registry()
         made = configuration.assemble(
             self.layout,
             grains=self.minion.grains,
@@ -177,14 +177,14 @@ class Session:
         return self._worker
 
     def _line(self, text: str) -> None:
-        self._learn_registry()
+        self.learn_registry()
         self.console.line(text)
 
     def _note(self, text: str) -> None:
-        self._learn_registry()
+        self.learn_registry()
         self.console.note(text)
 
-    def _learn_registry(self) -> None:
+    def learn_registry(self) -> None:
         """Know the registry's secrets before the next word: a state may have just made some."""
         stamp = registry.stamp(self.layout)
         if stamp != self._registry:
@@ -213,7 +213,7 @@ class Session:
         self.cfg.clear()
         self.cfg.update(cfg)
         self._told = copy.deepcopy(cfg)
-        self._learn_registry()
+        self.learn_registry()
         into.states += states
         for state in states:
             self.console.note(f"{state.function} {state.name}: {state.result} {' '.join(state.comment.split())}")

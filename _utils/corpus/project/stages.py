@@ -17,6 +17,7 @@ from corpus.project import (
     closure,
     commands,
     configuration,
+    databases,
     dot_salt,
     found,
     initialization,
@@ -129,12 +130,13 @@ def archive(session: Session, release: str, report: StageReport) -> str:
     archives.ensure_space(layout, cfg, enlarge)
     folder, how = archives.make(layout, release, cfg)
     cfg["current_archive_dir"] = str(folder)
+    dumped = databases.dump_all(layout, folder / "databases") if cfg["archive_data"] else []
     ways = {
         "reflink": "blocks shared",
         "links": "unchanged files shared with the archive before",
         "copy": "copied",
     }
-    return f"{release} kept ({ways[how]})"
+    return "; ".join([f"{release} kept ({ways[how]})", *(f"{name} dumped" for name in dumped)])
 
 
 def release_sync(session: Session, tree: Path, reconfigure: Callable[[], None], report: StageReport) -> str:
@@ -183,6 +185,15 @@ def upgrade(session: Session, salt_root: Path, journal: Journal, report: StageRe
     words = [f"steps done: {', '.join(steps)}" if steps else ""]
     if asked is None:
         words.append(run_script(session, procfile.RELEASE, session.cfg["processes"].get(procfile.RELEASE)))
+    return "; ".join(word for word in words if word)
+
+
+def before_configure(session: Session, report: StageReport) -> str:
+    """Bring what the application needs from outside of its tree: system packages, databases."""
+    words = [install_packages(session, report)]
+    words += databases.ensure_all(session.layout, session.cfg, session.user, session.test)
+    session.cfg["env"] = {**registry.environment(session.layout), **session.cfg["env"]}
+    session.learn_registry()
     return "; ".join(word for word in words if word)
 
 

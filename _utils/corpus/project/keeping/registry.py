@@ -30,8 +30,10 @@ def environment(layout: Layout) -> dict[str, str]:
 
 
 def secret_texts(layout: Layout) -> set[str]:
-    """Return what of the registry nobody must see: passwords, alone and inside of urls."""
-    return secrets.found_in(opened(layout))
+    """Return what of the registry nobody must see: passwords, alone and inside of urls. Names are no secrets."""
+    held = opened(layout)
+    databases = held.get("databases", {}).values()
+    return secrets.found_in(held, held) - {str(entry.get(name)) for entry in databases for name in ("name", "user")}
 
 
 @contextmanager
