@@ -436,6 +436,7 @@ def test_every_key_has_exactly_one_explanation(layout: Layout) -> None:
         "data.a.f": {"value": {}, "from": "arguments"},
         "data.d.e": {"value": 4, "from": "pillar"},
         "data_root": {"value": str(layout.data), "from": "default"},
+        "databases": {"value": [], "from": "default"},
         "env.PATH_X": {"value": "1", "from": "pillar"},
         "env_defaults": {"value": {}, "from": "default"},
         "healthcheck.path": {"value": "/ok", "from": "arguments"},
