@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from corpus.door import state
-from corpus.project.layout import Layout, Roots
 from corpus.project.python.site import Site
 
 if TYPE_CHECKING:
+    __context__: dict[str, Any]
     __opts__: dict[str, Any]
 
 __virtualname__ = "mc_django"
@@ -21,29 +21,6 @@ __virtualname__ = "mc_django"
 
 def __virtual__():
     return __virtualname__
-
-
-def secret_key(name: str) -> dict[str, Any]:
-    """
-    Make sure that the site has a secret key of its own: made once, kept in the project's registry, given as environment.
-
-    Only when the settings read ``SECRET_KEY`` or ``DJANGO_SECRET_KEY`` from the environment, and nobody set it.
-
-    name
-        For the report.
-
-    .. code-block:: yaml
-
-        {{ cfg.name }}-secret-key:
-          mc_django.secret_key: []
-    """
-
-    def give(cfg, say):
-        layout = Layout(Roots.configured(__opts__), cfg["name"])
-        given = Site(cfg, say).give_secret_key(layout)
-        return ("it has one that corpus keeps" if given else "the site brings it, or it is configured"), {}
-
-    return state(name, __opts__, give)
 
 
 def collected(name: str) -> dict[str, Any]:
@@ -64,7 +41,7 @@ def collected(name: str) -> dict[str, Any]:
     def collect(cfg, say):
         return Site(cfg, say).collect(), {}
 
-    return state(name, __opts__, collect)
+    return state(name, __opts__, __context__, collect)
 
 
 def settled(name: str) -> dict[str, Any]:
@@ -86,7 +63,7 @@ def settled(name: str) -> dict[str, Any]:
     def settle(cfg, say):
         return Site(cfg, say).settle(), {}
 
-    return state(name, __opts__, settle)
+    return state(name, __opts__, __context__, settle)
 
 
 def migrated(name: str) -> dict[str, Any]:
@@ -106,4 +83,4 @@ def migrated(name: str) -> dict[str, Any]:
         applied = Site(cfg, say).migrate()
         return ("applied" if applied else "nothing to apply"), ({name: "applied"} if applied else {})
 
-    return state(name, __opts__, migrate)
+    return state(name, __opts__, __context__, migrate)

@@ -13,6 +13,7 @@ from corpus.door import state
 from corpus.project.nodejs.modules import Modules
 
 if TYPE_CHECKING:
+    __context__: dict[str, Any]
     __opts__: dict[str, Any]
 
 __virtualname__ = "mc_nodejs"
@@ -43,4 +44,4 @@ def built(name: str) -> dict[str, Any]:
         words, reused = Modules(cfg, say).make()
         return words, {} if reused else {name: "made"}
 
-    return state(name, __opts__, build)
+    return state(name, __opts__, __context__, build)

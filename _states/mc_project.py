@@ -19,6 +19,7 @@ from corpus.project.keeping import persistent
 
 if TYPE_CHECKING:
     __salt__: dict[str, Any]
+    __context__: dict[str, Any]
     __opts__: dict[str, Any]
 
 __virtualname__ = "mc_project"
@@ -134,7 +135,7 @@ def command(
             - name: npm run build
             - creates: {{ cfg.project_root }}/public/build
     """
-    cfg = __opts__.get("ms_project") or {}
+    cfg = __context__.get("mc_project.cfg") or {}
     if __opts__["test"]:
         return _answer(name, None, "The command would run; what it would change is not known.")
     try:

@@ -13,6 +13,7 @@ from corpus.door import state
 from corpus.project.python.environment import Environment
 
 if TYPE_CHECKING:
+    __context__: dict[str, Any]
     __opts__: dict[str, Any]
 
 __virtualname__ = "mc_python"
@@ -43,4 +44,4 @@ def environment(name: str) -> dict[str, Any]:
         outcome = Environment(cfg, say).make()
         return outcome.words, {} if outcome.reused else {name: "made"}
 
-    return state(name, __opts__, make)
+    return state(name, __opts__, __context__, make)

@@ -38,15 +38,17 @@ def answered(report: Mapping[str, Any], context: MutableMapping[str, Any]) -> di
 def state(
     name: str,
     opts: Mapping[str, Any],
+    context: Mapping[str, Any],
     work: Callable[[MutableMapping[str, Any], Callable[[str], None]], tuple[str, Mapping[str, Any]]],
 ) -> dict[str, Any]:
     """Run what a state of a project's sls does, and return what Salt expects of a state.
 
+    :param context: of Salt's loader: it has the live ``cfg``, of which ``opts`` hold a copy
     :param work: gets the live ``cfg`` and a function that shows a line to whoever pushed; returns its comment and changes
     """
     if opts["test"]:
         return _state(name, None, "It would run; what it would change is not known.", {})
-    cfg = opts.get("ms_project")
+    cfg = context.get("mc_project.cfg")
     if cfg is None:
         return _state(name, False, "This state is for the sls of a project: there is no cfg here.", {})
     try:

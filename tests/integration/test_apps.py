@@ -152,3 +152,52 @@ def test_node_that_is_built_and_the_node_it_asks_for(machine: Machine) -> None:
 SAYS_VERSION = (
     'require("http").createServer((q, r) => r.end(process.version)).listen(process.env.PORT, process.env.HOST);\n'
 )
+
+
+FAILING = """
+from django.db import migrations
+class Migration(migrations.Migration):
+    dependencies = (("notes", "0001_initial"),)
+    operations = (migrations.RunSQL("create table nonsense of mine"),)
+"""
+
+
+def test_django_with_static_files_uploads_and_migrations(machine: Machine) -> None:
+    """No Procfile, no sls of its own, a SECRET_KEY that nobody set."""
+    given = machine.init("django", skip_archive=True, skip_bundle=True)
+    port = given["http_port"]
+    tree = machine.work_tree("django", like=APPS / "django")
+    pushed = tree.push()
+    assert pushed.status == 0, pushed.said
+    assert "auto: django, because of manage.py" in pushed.errors
+    assert "Applying notes.0001_initial... OK" in pushed.errors
+    assert "check --deploy: security.W" in pushed.errors
+    status, page = machine.page(port)
+    assert (status, page.split(" /")[0]) == (200, "0 notes")
+    styles = page.split()[-1]
+    assert styles.startswith("/static/notes/style.")
+    assert styles != "/static/notes/style.css"
+    assert machine.page(port, styles) == (200, "body { color: teal }\n")
+    assert machine.page(port, "/upload") == (200, "up.txt")
+    data = machine.project("django") / "data"
+    assert (data / "media/up.txt").read_text() == "uploaded"
+    assert machine.page(port, "/media/up.txt") == (200, "uploaded")
+    assert machine.page(port, "/media/brought.txt") == (200, "brought\n")
+
+    tree.commit({"note": "x"})
+    again = tree.push()
+    assert again.status == 0, again.said
+    assert "Applying" not in again.errors
+    assert machine.page(port)[1].startswith("1 notes")
+    assert machine.page(port, "/media/up.txt") == (200, "uploaded")
+
+    refused(tree, {"notes/migrations/0002_fails.py": FAILING}, 'near "of": syntax error')
+    refused(tree, {"mysite/urls.py": "urlpatterns = [\n"}, "SyntaxError")
+    settings = (APPS / "django/mysite/settings.py").read_text()
+    hosts = settings.replace('os.environ.get("ALLOWED_HOSTS", "").split(",")', '["www.example.org"]')
+    refused(
+        tree,
+        {"mysite/settings.py": hosts, ".salt/PILLAR.sample": "healthcheck: {timeout: 2}\n"},
+        "ALLOWED_HOSTS must have it",
+    )
+    assert machine.page(port)[1].startswith("1 notes")

@@ -31,5 +31,8 @@ def values(tree: Path) -> dict[str, Any]:
     told = python.served(tree, None if procfile.web(tree) else site.application, asked)
     if site.settings:
         told["env"]["DJANGO_SETTINGS_MODULE"] = site.settings
+    keys = sorted({"SECRET_KEY", "DJANGO_SECRET_KEY"} & site.reads)
+    if keys:
+        told["secret_env"] = keys
     told["env"].update({name: value for name, value in _USUAL.items() if name in site.reads})
     return told

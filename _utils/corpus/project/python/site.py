@@ -6,16 +6,12 @@ Django itself is asked, through the site's own ``manage.py``: settings are Pytho
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
 from corpus.errors import CorpusError
 from corpus.project import commands
-from corpus.project.keeping import registry
-from corpus.project.layout import Layout
-from corpus.project.python import dependencies, django
 
 _MARK = "corpus-site:"
 _ASK = """
@@ -49,19 +45,6 @@ class Site:
         self.tree = Path(cfg["project_root"])
         self.data = Path(str(cfg["data_root"]))
         self.settings = cfg["data"]["django"]
-
-    def give_secret_key(self, layout: Layout) -> bool:
-        """Give the site a SECRET_KEY of its own, once, when its settings read one and nobody set it."""
-        packages = dependencies.names(self.tree, list(self.cfg["data"]["python"]["requirements"]))
-        reads = django.site(self.tree, packages).reads
-        wanted = [name for name in ("SECRET_KEY", "DJANGO_SECRET_KEY") if name in reads and name not in self.cfg["env"]]
-        if not wanted:
-            return False
-        with registry.changing(layout) as held:
-            for name in wanted:
-                held.setdefault("env", {}).setdefault(name, secrets.token_urlsafe(50))
-                self.cfg["env"][name] = held["env"][name]
-        return True
 
     def collect(self) -> str:
         """Collect the static files, when the settings say where to; show what Django warns of; return words."""

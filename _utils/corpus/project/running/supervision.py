@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from corpus.errors import CorpusError
+from corpus.project import commands
 from corpus.project.layout import Layout, Roots
 from corpus.project.running import formation, view
 
@@ -24,6 +25,8 @@ RUNNING = "RUNNING"
 DOWN = ("STOPPED", "EXITED", "FATAL", "UNKNOWN")
 _FAILED = ("BACKOFF", *DOWN)
 _START_SECONDS = 1
+#: lines at the end of a log in which the reason for an end is looked for
+_SAID = 40
 
 
 @dataclass(frozen=True)
@@ -209,11 +212,15 @@ def _size(layout: Layout, kind: str) -> int:
 
 
 def last_words(layout: Layout, kind: str, offset: int = 0) -> str:
-    """Return the last line that a process type printed since ``offset`` in its log, or an empty text."""
+    """Return what a process type said last since ``offset`` in its log: an error by its name, else the last line.
+
+    A server goes on talking after the application that it loads has failed.
+    """
     try:
         with layout.log(kind).open("rb") as stream:
             stream.seek(max(offset, stream.seek(0, os.SEEK_END) - 65536))
             text = stream.read().decode("utf-8", "replace")
     except FileNotFoundError:
         return ""
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
+    lines = [line for line in text.splitlines() if line.strip()][-_SAID:]
+    return commands.telling("\n".join(lines)) if lines else ""
