@@ -1,5 +1,6 @@
 """Health checks against real servers, good and bad."""
 
+import os
 import socket
 import threading
 import time
@@ -169,7 +170,7 @@ def test_a_host_name_with_a_star_is_asked_for_by_one_of_its_names() -> None:
 
 @pytest.mark.parametrize("key", ["paths", "url", "Path", ""])
 def test_unknown_keys_are_named(key: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"there is no key '{key}': use path, status, timeout, interval"):
+    with pytest.raises(ConfigurationError, match=f"there is no key '{key}': use path, status, timeout, interval, wait"):
         configured(**{key: 1})
 
 
@@ -190,3 +191,61 @@ def test_numbers_that_are_none(values: dict[str, Any]) -> None:
         values = {"status": [{}]}
     with pytest.raises(ConfigurationError, match="status, timeout and interval are numbers"):
         configured(**values)
+
+
+def test_statuses_by_their_class() -> None:
+    check = configured(status=["2xx", 404])
+    assert [check.well(status) for status in (200, 299, 300, 404, 500)] == [True, True, False, True, False]
+
+
+def test_a_page_must_have_its_text() -> None:
+    with server(http(200, "starting"), http(200, "ready now")) as (port, asked):
+        assert health.wait(Check(contains="ready", interval=0.02), "127.0.0.1", port) == "/ answers 200"
+        assert len(asked) == 2
+    with server(http(200, "starting")) as (port, _), pytest.raises(CorpusError, match="200 without the text 'ready'"):
+        health.wait(Check(contains="ready", timeout=0.1), "127.0.0.1", port)
+
+
+def test_attempts_end_the_questions() -> None:
+    with server(http(500)) as (port, asked):
+        with pytest.raises(CorpusError, match="/ answers 500, in 3 attempts"):
+            health.wait(Check(attempts=3, interval=0.02), "127.0.0.1", port)
+        assert len(asked) == 3
+
+
+def test_redirects_are_followed_by_the_same_process() -> None:
+    away = http(302, Location="https://elsewhere.example.org/login?next=/")
+    with server(away, http(200)) as (port, asked):
+        check = Check(redirects=1, status=(200,), https=True, host="demo.example.org")
+        assert health.wait(check, "127.0.0.1", port) == "/login?next=/ answers 200"
+    assert asked[1].startswith(b"GET /login?next=/ HTTP/1.1\r\n")
+    assert b"Host: demo.example.org\r\n" in asked[1]
+    assert b"X-Forwarded-Proto: https\r\n" in asked[1]
+    with server(away) as (port, _), pytest.raises(CorpusError, match="302 and leads to https://elsewhere"):
+        health.wait(Check(status=(200,), timeout=0.1), "127.0.0.1", port)
+
+
+def test_the_first_question_waits() -> None:
+    began = time.monotonic()
+    with server(http(200)) as (port, _):
+        health.wait(Check(wait=0.3), "127.0.0.1", port)
+    assert time.monotonic() - began >= 0.3
+
+
+def test_what_a_process_listens_on_instead() -> None:
+    with server(http(200)) as (port, _):
+        told = health.listens_instead([os.getpid()], 5)
+        assert f"127.0.0.1:{port}" in told
+        assert "not on $PORT, which is 5" in told
+    assert "on no port; it must on $PORT, which is 5" in health.listens_instead([2**22 - 1], 5)
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [({"host": "a b"}, "host name"), ({"contains": 5}, "text"), ({"https": "yes"}, "true or false")],
+)
+def test_values_that_cannot_be(values: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ConfigurationError, match=complaint):
+        configured(**values)
+    with pytest.raises(ConfigurationError, match="command"):
+        configured(command={})

@@ -171,7 +171,8 @@ KEYS: dict[str, Key] = {
             "healthcheck",
             "mapping",
             {},
-            "path, status (list; not set: below 500), timeout and interval (seconds).",
+            "path, status (list, 2xx too; not set: below 500), timeout, interval and wait (seconds), attempts, contains, "
+            "host, https, redirects (to follow), or command.",
         ),
         Key(
             "tests",

@@ -6,6 +6,7 @@ at any line. Which tree is which is told by inode numbers, never by where we bel
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ from corpus.project.changes import services
 from corpus.project.keeping import trees
 from corpus.project.keeping.journal import Journal
 from corpus.project.layout import Layout
-from corpus.project.running import formation, front, health, supervision
+from corpus.project.running import formation, front, health, one_off, supervision
 
 
 class Takeover:
@@ -99,13 +100,41 @@ class Takeover:
         words = ""
         try:
             for port in formation.ports(self.layout, self.new):
-                words = health.wait(
-                    check, "127.0.0.1", port, lambda: supervision.running(self.supervisor, self.layout, self.new)
-                )
+                words = self._command(check, port) if check.command else self._page(check, port)
+            if not self._lives():
+                raise CorpusError(f"A process of {self.new} ended while others were asked whether they are well.")
         except CorpusError as err:
             last = supervision.last_words(self.layout, formation.WEB)
             raise CorpusError(f"{err} The web process said last: {last}" if last else str(err)) from err
         return words
+
+    def _lives(self) -> bool:
+        return supervision.running(self.supervisor, self.layout, self.new)
+
+    def _page(self, check: health.Check, port: int) -> str:
+        """Ask a web process by http."""
+        group = supervision.group_name(self.layout, self.new)
+
+        def instead() -> str:
+            webs = [one.pid for one in self.supervisor.processes(group) if one.name.startswith(f"{formation.WEB}.")]
+            return health.listens_instead([pid for pid in webs if pid], port)
+
+        return health.wait(check, "127.0.0.1", port, self._lives, refused=instead)
+
+    def _command(self, check: health.Check, port: int) -> str:
+        """Run the command that tells whether the web process at ``port`` is well."""
+
+        def question(seconds: float) -> tuple[bool, str]:
+            said: list[str] = []
+            words = ["/bin/sh", "-c", check.command] if isinstance(check.command, str) else list(check.command)
+            try:
+                status = one_off.run(self.layout, self.new, ["env", f"PORT={port}", *words], said.append, seconds)
+            except CorpusError as err:
+                return False, str(err).rstrip(".")
+            last = next((f": {line.strip()[:200]}" for line in reversed(said) if line.strip()), "")
+            return status == 0, f"the command ends with {status}{last}"
+
+        return health.insist(check, question, self._lives)
 
     def serve(self, cfg: Mapping[str, Any]) -> str:
         """Send the web front to the new release and ask through it; return where it is served, or an empty text.
@@ -122,7 +151,7 @@ class Takeover:
         check = health.Check.configured(cfg)
         if not ports and "status" not in cfg["healthcheck"]:
             check = health.Check(path=check.path, status=(200, 301, 302, 304), timeout=2, host=check.host)
-        self.front.prove(self.layout, cfg, check)
+        self.front.prove(self.layout, cfg, dataclasses.replace(check, wait=0))
         problem = self.front.certify(self.layout)
         closed = "closed for maintenance" if self.front.closed(self.layout) else ""
         return "; ".join(words for words in (front.url(cfg), closed, problem) if words)
