@@ -223,11 +223,14 @@ class Shop:
     def conf_d(self) -> Path:
         return self.machine.projects / ".corpus/supervisor/conf.d"
 
-    def survives(self, died: dict[str, Any], before: str, after: str) -> list[str]:
-        """Make the next call after a death and return what is not well then."""
+    def survives(self, died: dict[str, Any], before: str, after: str, closing: bool = False) -> list[str]:
+        """Make the next call after a death and return what is not well then.
+
+        :param closing: the maintenance page may be shown while it was dead
+        """
         begun, committed = self.died(), self.committed()
         expected = after if committed else before
-        found = [] if self.page()[0] == 200 else [f"while it was dead: {self.page()}"]
+        found = [] if self.page()[0] in ((200, 503) if closing else (200,)) else [f"while it was dead: {self.page()}"]
         told = self.next_call()
         if told.get("error") or not told["answer"]["result"]:
             return [*found, f"the next call: {told.get('error') or told['answer']['comment']}"]
@@ -411,6 +414,22 @@ def test_rollback_on_demand_killed_at_every_line_of_its_journal(shop: Shop) -> N
         before, after = shop.serving(), shop.other()
         died = shop.driver.do("mc_project.rollback", shop.name, die=moment)
         found[f"{moment} {told['records'][moment['record']]}"] = shop.survives(died, before, after)
+    assert not {moment: words for moment, words in found.items() if words}
+
+
+def test_deployment_with_services_stopped_killed_at_every_line_of_its_journal(shop: Shop) -> None:
+    """The maintenance page goes, and the tree comes back from the archive where it was moved to."""
+
+    def deploy(version: str, **keywords: Any) -> dict[str, Any]:
+        return shop.deploy(version, services_during_build="stop", upgrade_maintenance=True, **keywords)
+
+    told = deploy(shop.other())
+    assert {"stand still", "exchange project", "start", "commit"} <= set(told["records"])
+    found = {}
+    for number in range(told["records"].index("stage archive"), len(told["records"])):
+        before, after = shop.serving(), shop.other()
+        died = deploy(after, die={"record": number, "moment": "after"})
+        found[f"{number} {told['records'][number]}"] = shop.survives(died, before, after, closing=True)
     assert not {moment: words for moment, words in found.items() if words}
 
 

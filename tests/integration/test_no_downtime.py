@@ -42,6 +42,7 @@ FILES = {
     ".salt/post_install.sls": "",
     ".salt/build.sls": "",
 }
+BUILT = "built:\n  file.managed:\n    - name: {{ cfg.project_root }}/built\n    - contents: built\n"
 FAILS = "fails:\n  cmd.run:\n    - name: echo no such thing >&2; exit 3\n"
 WAYS: dict[str, tuple[dict[str, str], str]] = {
     "a build that errors": ({".salt/build.sls": FAILS}, "no such thing"),
@@ -62,7 +63,7 @@ def test_nobody_is_lost_whatever_happens(machine: Machine) -> None:
     with asking(port) as quick, asking(port, "/slow", every=0.25, visitors=8) as slow:
         for way, (files, complaint) in WAYS.items():
             before = tree.git("rev-parse", "HEAD").output.strip()
-            tree.commit({"VERSION": "bad", **files}, way)
+            tree.commit({"VERSION": way, **files}, way)
             pushed = tree.push()
             assert pushed.status != 0, way
             assert complaint in pushed.errors, f"{way}: {pushed.errors}"
@@ -73,7 +74,9 @@ def test_nobody_is_lost_whatever_happens(machine: Machine) -> None:
         machine.ok("mc_project.rollback", "steady")
     assert quick.lost == []
     assert slow.lost == []
-    assert quick.texts == ["good", "better", "good"]
+    # What fails in post_install has proved itself and was served until then.
+    assert set(quick.texts) == {"good", "a post_install that fails", "better"}
+    assert quick.texts[-1] == "good"
     assert len(quick) > 500
 
 
@@ -88,3 +91,64 @@ def test_a_command_tells_whether_a_version_is_well(machine: Machine, check: dict
     assert (pushed.status != 0) is bool(complaint), pushed.said
     assert (complaint or "the command ends with 0: good") in pushed.errors
     assert json.dumps(check["command"]) not in pushed.errors
+
+
+MIGRATION = """\
+# Renames a column that the old version reads.
+# maintenance: true
+migrate:
+  cmd.run:
+    - name: >-
+        ls {{ cfg.project_dir }}/../.corpus/front/closed > {{ cfg.data_root }}/closed; RESULT
+"""
+
+
+def test_an_upgrade_that_the_old_version_would_not_survive(machine: Machine) -> None:
+    """Behind the page nothing of the project runs; a failure brings the old version back, and the page goes."""
+    port = machine.init("moving")["http_port"]
+    tree = machine.work_tree("moving", FILES)
+    assert tree.push().status == 0
+    with asking(port) as quick, asking(port, "/slow", every=0.25, visitors=8) as slow:
+        tree.commit({"VERSION": "moved", ".salt/upgrades/0001-move.sls": MIGRATION.replace("RESULT", "exit 4")})
+        failed = tree.push()
+        assert failed.status != 0, failed.said
+        assert "stays as it is, but for what the rollback sls takes back" in failed.errors
+        assert machine.page(port) == (200, "good")
+        tree.commit({".salt/upgrades/0001-move.sls": MIGRATION.replace("RESULT", "true")})
+        moved = tree.push()
+        assert moved.status == 0, moved.said
+    assert "maintenance page shown" in moved.errors
+    assert quick.texts == ["good", "moved"]
+    assert {answer.status for answer in quick.lost} == {503}, "the page, and nothing else"
+    assert {answer.status for answer in slow.given} == {200, 503}
+    data = machine.project("moving") / "data"
+    assert "moving" in (data / "closed").read_text()
+    assert machine.page(port) == (200, "moved")
+
+
+def test_services_stop_during_the_build_where_that_is_wanted(machine: Machine) -> None:
+    """The tree is moved to the archive and made anew; what fails brings it back from there."""
+    port = machine.init("small", services_during_build="stop")["http_port"]
+    tree = machine.work_tree("small", {**FILES, ".salt/build.sls": BUILT})
+    assert tree.push().status == 0
+    project = machine.project("small")
+    first = (project / "project").stat().st_ino
+    with asking(port) as quick:
+        tree.commit({"VERSION": "bad", "BEHAVIOUR": "dies"})
+        bad = tree.push()
+        assert bad.status != 0
+        assert machine.page(port) == (200, "good")
+        assert (project / "project").stat().st_ino == first
+        tree.commit({"VERSION": "better", "BEHAVIOUR": ""})
+        better = tree.push()
+        assert better.status == 0, better.said
+    assert "the old tree moved to its archive" in better.errors
+    assert {answer.status for answer in quick.lost} == {503}
+    assert quick.texts == ["good", "better"]
+    kept = {entry["release"]: entry["kept"] for entry in machine.releases("small")}
+    assert sorted(kept.values()) == ["archive", "running"]
+    (archive,) = (project / "archives").glob("*/project")
+    assert archive.stat().st_ino == first, "moved, not copied"
+    assert "services stopped" in machine.ok("mc_project.history", "small")[0]["strategy"]
+    machine.ok("mc_project.rollback", "small")
+    assert machine.page(port) == (200, "good")

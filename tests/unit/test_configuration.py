@@ -360,7 +360,7 @@ RIGHT: dict[str, list[Any]] = {
     "mapping": [{}],
     "list or mapping": [[], ["a"], {}, {"Debian": ["a"]}],
 }
-CHOSEN = {"installer", "operation_mode", "default_env", "project_branch", "pillar_branch"}
+CHOSEN = {"installer", "services_during_build", "operation_mode", "default_env", "project_branch", "pillar_branch"}
 
 
 @pytest.mark.parametrize("key", [key for key in KEYS.values() if not key.fixed], ids=lambda key: key.name)
@@ -385,6 +385,7 @@ def test_what_corpus_computes_cannot_be_set(layout: Layout, key: str) -> None:
         ({"operation_mode": ""}, "editable, cooking, final"),
         ({"operation_mode": "{name}"}, "editable, cooking, final"),
         ({"default_env": "production"}, "dev, staging, prod"),
+        ({"services_during_build": "pause"}, "keep, stop"),
     ],
 )
 def test_choices_are_named(layout: Layout, values: Part, choices: str) -> None:

@@ -181,6 +181,18 @@ KEYS: dict[str, Key] = {
             "The test suite: command, junit (pattern of its XML files in the tree), required (true), timeout (seconds), "
             "env (nothing else of the environment is there).",
         ),
+        Key(
+            "services_during_build",
+            "text",
+            "keep",
+            "keep: the old version serves while the new one is built; stop: it is stopped, for small guests.",
+        ),
+        Key(
+            "upgrade_maintenance",
+            "yes or no",
+            False,
+            "Whether every upgrade gets the maintenance page, because the old version would not survive it.",
+        ),
         Key("drain", "seconds", 5, "Seconds that old processes get to finish their requests."),
         Key("timeout", "seconds", 3600, "Seconds that one stage may take."),
         Key(
@@ -268,7 +280,11 @@ KEYS: dict[str, Key] = {
     )
 }
 
-_CHOICES = {"operation_mode": workflow.MODES, "default_env": ("dev", "staging", "prod")}
+_CHOICES = {
+    "operation_mode": workflow.MODES,
+    "default_env": ("dev", "staging", "prod"),
+    "services_during_build": ("keep", "stop"),
+}
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 #: ``{}domain}`` stands for the text ``{domain}``: a closing brace more, and it is no placeholder
 _QUOTED = re.compile(r"\{\}(\}*[a-z_]+\})")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from corpus.errors import CorpusError
-from corpus.project import conclusion, configuration, dot_salt, recovery, stages, suite, workflow
+from corpus.project import conclusion, configuration, dot_salt, recovery, stages, suite, upgrades, workflow
 from corpus.project.found import procfile
 from corpus.project.keeping import lock, releases, trees
 from corpus.project.keeping.journal import Journal
@@ -91,7 +91,7 @@ class Deployment:
             self._prepare_in_place()
         else:
             self.version.prepare()
-            self.version.views = view.possible()
+            self.version.views = view.possible() and not self._stops()
             self.report.release = self.session.id
         self._announce()
 
@@ -122,11 +122,26 @@ class Deployment:
 
     def _start_worker(self) -> None:
         """Start the worker early: Salt loads its states there while the archive is made here."""
+        self.takeover.archives_old = self._stops()
         self.session.start_worker()
         self.journal.record("worker", **self.session.worker_facts)
 
+    def _stops(self) -> bool:
+        """Tell whether nothing runs while the new version is made, as it is asked for on small guests."""
+        wanted = self.session.cfg["services_during_build"] == "stop"
+        return wanted and not self.in_place and self.layout.running() is not None
+
+    def _closes(self) -> bool:
+        """Tell whether the upgrade is nothing that the old version would survive."""
+        cfg = self.session.cfg
+        if self.takeover.old is None or not workflow.runs(workflow.ALL["upgrade"], cfg):
+            return False
+        return bool(cfg["upgrade_maintenance"] or upgrades.closing(self.layout, self._tree() / ".salt"))
+
     def _strategy(self) -> str:
         """Say how the new version takes its place here."""
+        if self._stops():
+            return "services stopped during the build: project/ is moved to the archive and made anew"
         if self.in_place:
             return "in place: the developer's own tree"
         if self.version.views:
@@ -162,7 +177,7 @@ class Deployment:
         """What corpus itself does in a stage, before and after its sls."""
         session = self.session
         return {
-            "archive": (functools.partial(stages.archive, session, self.takeover.old or session.id), None),
+            "archive": (self._archive, None),
             "initialization": (self._enter, None),
             "release_sync": (
                 functools.partial(stages.release_sync, session, self._tree(), self._reconfigure),
@@ -171,13 +186,26 @@ class Deployment:
             "configure": (functools.partial(stages.before_configure, session), None),
             "build": (functools.partial(stages.wipe_build, session), None),
             "activate": (None, self._start),
-            "upgrade": (None, self._upgrade),
+            "upgrade": (self._close, self._upgrade),
             "post_install": (None, self._run_last_scripts),
             "bundle": (
                 functools.partial(stages.fill_deploy, session),
                 functools.partial(stages.bundle, session),
             ),
         }
+
+    def _archive(self, report: StageReport) -> str:
+        words = self._stop()
+        kept = stages.archive(self.session, str(self.takeover.old), report, content=not self._stops())
+        return "; ".join(word for word in (words, kept) if word)
+
+    def _stop(self) -> str:
+        """Stop what runs when nothing may run during the build."""
+        return self.takeover.stand_still(self.session.cfg, "a new version is being made") if self._stops() else ""
+
+    def _close(self, _: StageReport) -> str:
+        """Let nothing run that the upgrade would break, or that would write meanwhile."""
+        return self.takeover.stand_still(self.session.cfg, "an upgrade is under way") if self._closes() else ""
 
     def _tree(self) -> Path:
         """Where the new tree is now, seen from outside of any view."""
@@ -206,10 +234,14 @@ class Deployment:
             session.cfg["previous_root"] = str(layout.folder / PREVIOUS) if beside else None
             words = "new tree prepared beside the running one"
         else:
+            stopped = self._stop()
             self.takeover.exchange_tree()
             self.takeover.exchange_pillar()
-            session.cfg["previous_root"] = str(layout.tree(self.takeover.old)) if self.takeover.old else None
-            words = "exchanged before the build (no private view is possible here), the old tree is kept whole"
+            session.cfg["previous_root"] = str(self.takeover.old_tree) if self.takeover.old else None
+            if self._stops():
+                words = "; ".join(word for word in (stopped, "the old tree moved to its archive") if word)
+            else:
+                words = "exchanged before the build (no private view is possible here), the old tree is kept whole"
         session.sls("deploy", report)
         return words
 
@@ -230,7 +262,7 @@ class Deployment:
             self.layout.release(release).mkdir(mode=0o711, exist_ok=True)
         formation.specify(self.layout, release, cfg, self._tree(), self.version.views)
         words = [stages.run_script(self.session, "predeploy", cfg["scripts"].get("predeploy"))]
-        words.append("processes wait for the release process" if self._released_first() else self._start_processes())
+        words.append(self._late() or self._start_processes())
         return "; ".join(word for word in words if word)
 
     def _start_processes(self) -> str:
@@ -243,10 +275,17 @@ class Deployment:
         runs = upgrade in self.stages and workflow.runs(upgrade, cfg) and workflow.runs(workflow.ALL["activate"], cfg)
         return runs and bool(cfg["processes"].get(procfile.RELEASE))
 
+    def _late(self) -> str:
+        """Say what the new processes wait for when they are not started in activate."""
+        if self._closes() and workflow.runs(workflow.ALL["activate"], self.session.cfg):
+            return "processes wait for the upgrade, beside which nothing may run"
+        return "processes wait for the release process" if self._released_first() else ""
+
     def _upgrade(self, report: StageReport) -> str:
         """Run what is done once for this version, and start the processes that had to wait for it."""
+        late = self._late()  # asked now: a step that is done says nothing any more
         words = [stages.upgrade(self.session, self._tree() / ".salt", self.journal, report)]
-        words.append(self._start_processes() if self._released_first() else "")
+        words.append(self._start_processes() if late else "")
         return "; ".join(word for word in words if word)
 
     def _run_last_scripts(self, _: StageReport) -> str:
@@ -326,6 +365,12 @@ class Deployment:
         except (Exception, KeyboardInterrupt) as worse:
             report.comment += f" And the rollback did not work: {session.explain(worse)}"
         report.release = report.previous
+        upgrading = any(entry.get("stage") == "upgrade" for entry in self.journal.entries)
+        if upgrading and self.journal.last("stand still"):
+            report.comment += (
+                " The upgrade had begun behind the maintenance page: what it did to data and databases stays as it is, "
+                "but for what the rollback sls takes back."
+            )
 
     def _bring_back(self) -> None:
         stages.roll_back(self.session, self.takeover, self.in_place)

@@ -91,7 +91,10 @@ class Plan(Deployment):
             )
         if stage == "upgrade":
             steps = upgrades.to_do(layout, self._plan_tree() / ".salt")
+            root = self._plan_tree() / ".salt"
+            closes = layout.running() and (cfg["upgrade_maintenance"] or upgrades.closing(layout, root))
             words = [f"would run the steps {', '.join(steps)}" if steps else ""]
+            words.append("behind the maintenance page, with nothing running" if closes else "")
             words.append("would run the release process" if cfg["processes"].get(procfile.RELEASE) else "")
             return "; ".join(word for word in words if word)
         if stage == "bundle":

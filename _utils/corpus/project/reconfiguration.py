@@ -195,6 +195,12 @@ class Reconfiguration(Deployment):
             self.journal.record("stage", stage="copy")
             report.comment = self._enter(report)
 
+    def _stops(self) -> bool:
+        return False  # nothing is built
+
+    def _closes(self) -> bool:
+        return False  # nothing is upgraded
+
     def _done(self) -> str:
         return f"{self.words[0].upper()}{self.words[1:]}, deployed as {self.session.id}"
 

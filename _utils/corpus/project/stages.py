@@ -117,8 +117,8 @@ def run_script(session: Session, name: str, command: str | None) -> str:
     return f"{name} ran"
 
 
-def archive(session: Session, release: str, report: StageReport) -> str:
-    """Keep a copy of what runs, before anything is touched."""
+def archive(session: Session, release: str, report: StageReport, content: bool = True) -> str:
+    """Keep a copy of what runs, before anything is touched; without ``content``, of its data alone."""
     layout, cfg = session.layout, session.cfg
 
     def enlarge(missing: int) -> bool:
@@ -127,14 +127,15 @@ def archive(session: Session, release: str, report: StageReport) -> str:
         return bool(function and function(layout.name, missing))
 
     archives.rotate(layout, cfg["keep_archives"], spare={release})
-    archives.ensure_space(layout, cfg, enlarge)
-    folder, how = archives.make(layout, release, cfg)
+    archives.ensure_space(layout, cfg, enlarge, content)
+    folder, how = archives.make(layout, release, cfg, content)
     cfg["current_archive_dir"] = str(folder)
     dumped = databases.dump_all(layout, folder / "databases") if cfg["archive_data"] else []
     ways = {
         "reflink": "blocks shared",
         "links": "unchanged files shared with the archive before",
         "copy": "copied",
+        "moved": "its data copied, its tree to be moved here",
     }
     return "; ".join([f"{release} kept ({ways[how]})", *(f"{name} dumped" for name in dumped)])
 

@@ -37,6 +37,8 @@ class Takeover:
         self.front = front.Front(layout.roots, self.supervisor)
         #: process types that differ between the two, once the new ones were started
         self.services: list[services.ServiceChange] | None = None
+        #: whether the tree that is taken off goes to its archive instead of staying beside
+        self.archives_old = False
         #: what :meth:`undo` could not bring back, in words
         self.problems: list[str] = []
 
@@ -55,7 +57,10 @@ class Takeover:
         noted = self.journal.last(f"exchange {what}")
         if noted and trees.identity(place) == noted["new"]:
             return
-        self.journal.record(f"exchange {what}", old=trees.identity(place), new=trees.identity(aside(self.new)))
+        shelf = str(self._shelf(aside))
+        self.journal.record(
+            f"exchange {what}", old=trees.identity(place), new=trees.identity(aside(self.new)), shelf=shelf
+        )
         trees.exchange(place, aside(self.new))
         self._shelve(aside)
         files.flush_folder(self.layout.folder)
@@ -74,13 +79,55 @@ class Takeover:
     def _shelf(self, aside: Any) -> Path:
         """Where the tree that was taken off is kept; before the first deployment it was of no release."""
         if self.old is not None and self.old != self.new:
-            return Path(aside(self.old))
+            moved = self.archives_old and aside == self.layout.tree
+            return self.layout.archive(self.old) / "project" if moved else Path(aside(self.old))
         return self._beginning(aside, self.new)
 
     @staticmethod
     def _beginning(aside: Any, release: str) -> Path:
         tree = Path(aside(release))
         return tree.with_name(f".start-{tree.name}")
+
+    @property
+    def old_tree(self) -> Path:
+        """Where the tree that was taken off stands."""
+        return self._shelf(self.layout.tree)
+
+    def stand_still(self, cfg: Mapping[str, Any], reason: str) -> str:
+        """Show the maintenance page, let requests under way be answered, and stop the old release's processes.
+
+        Once: nothing when that was done already, or when there is no old release.
+
+        :param reason: in words, for who asks why
+        """
+        if self.old is None or self._stood_still:
+            return ""
+        self.journal.record("stand still", release=self.old)
+        words = []
+        if self.front.site(self.layout).exists():
+            self.front.close(self.layout, cfg, reason=reason)
+            health.quiet(formation.ports(self.layout, self.old), float(cfg["drain"]))
+            words.append("maintenance page shown")
+        if formation.specified(self.layout, self.old)["processes"]:
+            supervision.stop(self.supervisor, self.layout, self.old)
+            words.append(f"processes of {self.old} stopped")
+        return ", ".join(words)
+
+    @property
+    def _stood_still(self) -> bool:
+        return self.journal.last("stand still") is not None
+
+    def _open(self) -> str:
+        """Take the maintenance page away that this takeover has shown."""
+        if self._stood_still and self.front.open(self.layout, {}):
+            return "maintenance page gone"
+        return ""
+
+    def _old_answers(self) -> str:
+        """Wait until the old release's web processes accept connections again: they were started a moment ago."""
+        if self.old is not None and self._stood_still:
+            health.listening(formation.ports(self.layout, self.old), 10)
+        return ""
 
     def start(self) -> list[str]:
         """Start the new release's processes beside the old one's; return their types."""
@@ -151,6 +198,7 @@ class Takeover:
         check = health.Check.configured(cfg)
         if not ports and "status" not in cfg["healthcheck"]:
             check = health.Check(path=check.path, status=(200, 301, 302, 304), timeout=2, host=check.host)
+        self._open()
         self.front.prove(self.layout, cfg, dataclasses.replace(check, wait=0))
         problem = self.front.certify(self.layout)
         closed = "closed for maintenance" if self.front.closed(self.layout) else ""
@@ -170,6 +218,7 @@ class Takeover:
         files.link(self.layout.current, self.new)
         files.flush_folder(self.layout.deployed)
         self._awake(self.new)
+        self._open()
         if self.old:
             self.front.drain(float(formation.specified(self.layout, self.old).get("drain", 0)))
         supervision.stop_others(self.supervisor, self.layout, self.new)
@@ -195,7 +244,7 @@ class Takeover:
             configuration.restore_settings(self.layout, noted["before"])
             done.append("the saved settings are as before")
         self.problems = []
-        for part in (self._old_processes, self._front_back, self._stop_new):
+        for part in (self._old_processes, self._old_answers, self._front_back, self._open, self._stop_new):
             try:
                 words = part()
             except (CorpusError, OSError) as err:
@@ -209,7 +258,7 @@ class Takeover:
         noted = self.journal.last(f"exchange {what}")
         if noted is None:
             return False
-        shelf = self._shelf(aside)
+        shelf = Path(noted.get("shelf") or self._shelf(aside))
         for other in (aside(self.new), shelf):
             if trees.identity(place) != noted["old"] and trees.identity(other) == noted["old"]:
                 trees.exchange(place, other)
@@ -268,6 +317,8 @@ class Takeover:
 
     def _stop_new(self) -> str:
         if self.new != self.old:
+            if self.journal.last("serve"):  # it has been asked: whoever did gets an answer
+                self.front.drain(float(formation.specified(self.layout, self.new).get("drain", 0)))
             supervision.stop(self.supervisor, self.layout, self.new)
         return ""
 

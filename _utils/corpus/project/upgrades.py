@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from corpus.project.keeping import lock, trees
 from corpus.project.layout import Layout
 
 FOLDER = "upgrades"
+_MAINTENANCE = re.compile(r"\s*#+\s*maintenance:\s*(true|yes|on)\s*", re.IGNORECASE)
 
 
 def to_do(layout: Layout, salt_root: Path, asked: str | None = None) -> list[str]:
@@ -41,6 +44,25 @@ def to_do(layout: Layout, salt_root: Path, asked: str | None = None) -> list[str
             f"{done(layout)[asked]['deployment']}: it is not run twice."
         )
     return [asked]
+
+
+def closing(layout: Layout, salt_root: Path) -> list[str]:
+    """Return what of the coming upgrade the old version would not survive: ``upgrade`` and names of steps.
+
+    A file says so in a comment among its first lines: ``# maintenance: true``.
+    """
+    named = {"upgrade": salt_root / "upgrade.sls"}
+    named.update((step, salt_root / FOLDER / f"{step}.sls") for step in to_do(layout, salt_root))
+    return [name for name, path in named.items() if _wants_maintenance(path)]
+
+
+def _wants_maintenance(path: Path) -> bool:
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return False
+    comments = itertools.takewhile(lambda line: not line.strip() or line.lstrip().startswith("#"), lines)
+    return any(_MAINTENANCE.fullmatch(line) for line in comments)
 
 
 def done(layout: Layout) -> dict[str, dict[str, Any]]:

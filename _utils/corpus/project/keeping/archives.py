@@ -15,21 +15,23 @@ from corpus.project.layout import Layout
 _MIB = 1 << 20
 
 
-def make(layout: Layout, release: str, cfg: Mapping[str, Any]) -> tuple[Path, str]:
+def make(layout: Layout, release: str, cfg: Mapping[str, Any], content: bool = True) -> tuple[Path, str]:
     """Archive the running tree, and the data unless ``archive_data`` is off.
 
     :param release: id of the release that runs, whose archive it is
+    :param content: copy the tree; without, it is moved there later
     :returns: the archive's folder, and how it was copied, for a person
     :raises CorpusError: a file cannot be read, or the disk is full; what was half made is gone
     """
     folder = layout.archive(release)
     previous = latest(layout)
+    how = "moved"
     half = layout.archives / f".making-{release}"
     half.mkdir(mode=0o711, exist_ok=True)
     try:
-        if previous:
+        if content and previous and (previous / "project").is_dir():
             how = trees.copy_sharing(layout.project, half / "project", previous / "project")
-        else:
+        elif content:
             how = trees.copy(layout.project, half / "project")
         if cfg["archive_data"]:
             trees.copy(Path(cfg["data_root"]), half / "data", previous and previous / "data")
@@ -77,15 +79,18 @@ def rotate(layout: Layout, keep: int, spare: set[str]) -> list[str]:
     return gone
 
 
-def ensure_space(layout: Layout, cfg: Mapping[str, Any], enlarge: Callable[[int], bool] | None) -> int:
+def ensure_space(
+    layout: Layout, cfg: Mapping[str, Any], enlarge: Callable[[int], bool] | None, content: bool = True
+) -> int:
     """Check that there is room for an archive and a new version beside what runs.
 
+    :param content: the archive is to hold a copy of the tree
     :param enlarge: asks the machine's node for that many more bytes, tells whether it got them; None: nobody to ask
     :returns: the free bytes
     :raises CorpusError: there is too little room
     """
     tree = trees.size(layout.project)
-    kept = tree + (trees.size(Path(cfg["data_root"])) if cfg["archive_data"] else 0)
+    kept = tree * content + (trees.size(Path(cfg["data_root"])) if cfg["archive_data"] else 0)
     previous = latest(layout)
     if previous:  # unchanged files are shared with it
         kept = max(kept - trees.size(previous), 0) + kept // 10

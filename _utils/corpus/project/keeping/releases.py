@@ -43,7 +43,7 @@ def listing(layout: Layout) -> list[dict[str, Any]]:
             kept = "running"
         elif (path / "project").is_dir():
             kept = "tree"
-        elif (layout.archive(path.name) / MANIFEST).exists():
+        elif (layout.archive(path.name) / MANIFEST).exists() and (layout.archive(path.name) / "project").is_dir():
             kept = "archive"
         found.append(
             {
@@ -84,7 +84,7 @@ def rotate(layout: Layout, cfg: Mapping[str, Any]) -> None:
     )
     for path in [path for path in others if (path / "project").is_dir()][cfg["keep_trees"] :]:
         archive = layout.archive(path.name)
-        if (archive / MANIFEST).exists():
+        if (archive / MANIFEST).exists() and (archive / "project").is_dir():
             trees.remove(path / "project")
         else:
             archive.mkdir(mode=0o711, exist_ok=True)

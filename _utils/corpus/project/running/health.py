@@ -7,7 +7,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -225,6 +225,39 @@ def listens_instead(pids: Iterable[int], port: int) -> str:
     if others:
         return f": the web process listens on {', '.join(others)}, not on $PORT, which is {port} at 127.0.0.1"
     return f": the web process listens on no port; it must on $PORT, which is {port}"
+
+
+def quiet(ports: Collection[int], seconds: float) -> bool:
+    """Wait until nobody is connected to loopback ports of web processes any more: what was asked is answered then.
+
+    :param seconds: at most
+    :returns: whether it is so
+    """
+    return any(not _connected(ports) for _ in poll(seconds))
+
+
+def _connected(ports: Collection[int]) -> bool:
+    with suppress(psutil.Error, OSError):
+        return any(
+            each.laddr and each.laddr.port in ports and each.status == psutil.CONN_ESTABLISHED
+            for each in psutil.net_connections("tcp")
+        )
+    return False
+
+
+def listening(ports: Iterable[int], seconds: float) -> bool:
+    """Wait until somebody accepts connections at each of these loopback ports.
+
+    :param seconds: at most, for each
+    :returns: whether it is so
+    """
+
+    def accepts(port: int) -> bool:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return True
+        return False
+
+    return all(any(accepts(port) for _ in poll(seconds)) for port in ports)
 
 
 @dataclass(frozen=True)
