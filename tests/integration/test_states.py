@@ -159,7 +159,7 @@ def test_installers_of_all_three_kinds(machine: Machine) -> None:
     assert not mark.exists()
 
     for wrong, words in {
-        "nowhere": "neither official (generic, python, static)",
+        "nowhere": "neither official (django, generic, ",
         "../../etc": "leads out of the project's .salt",
         "/nowhere": "there is no folder /nowhere",
     }.items():

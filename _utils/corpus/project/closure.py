@@ -60,14 +60,11 @@ class Closure:
         return {"version": self.version, "digest": self.digest}
 
 
-def enclose(
-    salt_root: Path, installer: Path, cfg: Mapping[str, Any], own_root: Path, told: Mapping[str, Any]
-) -> Closure:
+def enclose(salt_root: Path, installer: Path, cfg: Mapping[str, Any], told: Mapping[str, Any]) -> Closure:
     """Put the installers and macros that a project uses into its ``.salt``.
 
     :param salt_root: ``.salt`` of the tree that becomes a release
     :param installer: folder of the installer
-    :param own_root: ``.salt`` that an installer of the project's own lies in
     :param told: configuration keys that were found in the tree
     """
     api_version = int(cfg["api_version"])
@@ -75,8 +72,9 @@ def enclose(
     trees.remove(folder)
     pack = folder / str(api_version)
     shutil.copytree(installers.official_root() / str(api_version), pack, ignore=shutil.ignore_patterns("__pycache__"))
-    own = installer.is_relative_to(own_root)
-    if str(cfg["installer"]).startswith("/"):
+    elsewhere = str(cfg["installer"]).startswith("/")
+    own = not elsewhere and installer.parent != installers.official_root() / str(api_version)
+    if elsewhere:
         shutil.copytree(installer, pack / _FOREIGN, symlinks=True)
     for path in (folder, *trees.walk(folder)):
         path.chmod(0o755 if path.is_dir() else 0o644)

@@ -212,7 +212,7 @@ def fill_deploy(session: Session, report: StageReport) -> str:
     trees.duplicate(layout.project, layout.deploy)
     trees.remove(layout.deploy / ".git")
     told = session.found.values if session.found else found.values(layout.project, cfg["installer"])
-    closure.enclose(layout.deploy / ".salt", session.installer, cfg, layout.salt, told)
+    closure.enclose(layout.deploy / ".salt", session.installer, cfg, told)
     persistent.unlink(layout.deploy, Path(session.cfg["data_root"]))
     return ""
 
