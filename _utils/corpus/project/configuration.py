@@ -167,6 +167,7 @@ KEYS: dict[str, Key] = {
             "Databases made for the project: types, or mappings of type, name, user, admin, extensions, variable.",
         ),
         Key("cron", "list", [], "Commands to run by the clock: mappings with schedule (as in crontab) and command."),
+        Key("logrotate", "list", [], "Logs that the application writes itself: patterns of files below data/."),
         Key(
             "healthcheck",
             "mapping",

@@ -185,6 +185,7 @@ class Deployment:
             ),
             "configure": (functools.partial(stages.before_configure, session), None),
             "build": (functools.partial(stages.wipe_build, session), None),
+            "reconfigure": (functools.partial(stages.check_registrations, session), None),
             "activate": (None, self._start),
             "upgrade": (self._close, self._upgrade),
             "post_install": (None, self._run_last_scripts),

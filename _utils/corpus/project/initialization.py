@@ -9,7 +9,6 @@ import os
 import pwd
 import re
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -356,21 +355,7 @@ class _Steps:
 
     def _call(self, function: str, *arguments: str) -> list[str]:
         """The command by which a push or a release is handed over."""
-        beside = Path(sys.executable).parent / "salt-call"
-        program = str(beside) if beside.exists() else processes.which("salt-call")
-        folder = str(
-            self.minion.opts.get("config_dir") or Path(self.minion.opts.get("conf_file") or "/etc/salt/minion").parent
-        )
-        words = [
-            program,
-            "-c",
-            folder,
-            "--local",
-            "--retcode-passthrough",
-            "--out-file=/dev/null",
-            "--log-level=quiet",
-        ]
-        return [*words, f"mc_project.{function}", self.layout.name, *arguments]
+        return self.minion.salt_call(f"mc_project.{function}", self.layout.name, *arguments)
 
     def _sudo_rule(self) -> Iterator[Step]:
         """Let the project's user hand over pushes and releases of its own project, and nothing else."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from corpus import processes
 from corpus.errors import ConfigurationError
 from corpus.project.layout import LINKS, Layout, Roots
 
@@ -42,6 +44,14 @@ class Minion:
     def talks_to_a_terminal(self) -> bool:
         """Whether somebody is watching: progress is for them, not for a minion's log."""
         return self.opts.get("__cli") == "salt-call"
+
+    def salt_call(self, function: str, *arguments: str) -> list[str]:
+        """Return the command by which another program calls a function here, and takes its exit status for an answer."""
+        beside = Path(sys.executable).parent / "salt-call"
+        program = str(beside) if beside.exists() else processes.which("salt-call")
+        folder = str(self.opts.get("config_dir") or Path(self.opts.get("conf_file") or "/etc/salt/minion").parent)
+        words = [program, "-c", folder, "--local", "--retcode-passthrough", "--out-file=/dev/null", "--log-level=quiet"]
+        return [*words, function, *arguments]
 
     def plain_opts(self) -> dict[str, Any]:
         """Return a deep copy of the configuration that may be changed."""

@@ -77,6 +77,10 @@ class _Procedure:
             ),
             "configure": (lambda report: stages.before_configure(session, report), None),
             "build": (lambda report: stages.wipe_build(session, report), None),
+            "reconfigure": (
+                lambda report: stages.check_registrations(session, report),
+                lambda report: self._register(),
+            ),
             "activate": (None, lambda report: self._restart(release, report)),
             "upgrade": (
                 None,
@@ -88,6 +92,10 @@ class _Procedure:
             ),
         }
         return mechanisms.get(stage, (None, None))
+
+    def _register(self) -> str:
+        stages.register(self.session)
+        return ""
 
     def _rewire(self) -> None:
         self.session.configure(self.layout.project, self.layout.pillar, self.request.settings)

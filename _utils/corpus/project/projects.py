@@ -9,7 +9,16 @@ from typing import Any
 from corpus import files, processes, secrets
 from corpus.errors import CorpusError, UsageError
 from corpus.identifiers import shown
-from corpus.project import configuration, databases, environment, initialization, recovery, session
+from corpus.project import (
+    configuration,
+    crontab,
+    databases,
+    environment,
+    initialization,
+    log_rotation,
+    recovery,
+    session,
+)
 from corpus.project.git import repositories
 from corpus.project.keeping import history, lock, releases, signature, trees
 from corpus.project.keeping.journal import Journal
@@ -232,6 +241,9 @@ def destroy(minion: Minion, name: str, confirm: str | None, who: str) -> dict[st
         supervisor = supervision.of(layout.roots)
         supervision.stop_others(supervisor, layout, None)
         front.Front(layout.roots, supervisor).erase(layout)
+        if minion.privileged:
+            crontab.forget(layout)
+            log_rotation.forget(layout)
         last = _last_archive(layout, Path(cfg["data_root"]))
         databases.dump_all(layout, last.with_name(f"{last.name}.databases"))
         databases.drop_all(layout)

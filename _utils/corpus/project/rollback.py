@@ -158,6 +158,7 @@ class _Rollback:
         self.takeover.finish()
         if self.report.revision and cfg["operation_mode"] != workflow.EDITABLE:
             repositories.set_branch(layout.project_git, cfg["project_branch"], self.report.revision, session.user)
+        stages.register(session)
         releases.rotate(layout, cfg)
         self.report.comment = f"Rolled back to {self.release} in {session.seconds:.1f} s."
 

@@ -17,10 +17,12 @@ from corpus.project import (
     closure,
     commands,
     configuration,
+    crontab,
     databases,
     dot_salt,
     found,
     initialization,
+    log_rotation,
     system_packages,
     takeover,
     upgrades,
@@ -189,6 +191,21 @@ def upgrade(session: Session, salt_root: Path, journal: Journal, report: StageRe
     return "; ".join(word for word in words if word)
 
 
+def check_registrations(session: Session, report: StageReport) -> str:
+    """Check what will be registered with the machine's own services once the new version is the one."""
+    jobs, logs = crontab.entries(session.cfg), log_rotation.patterns(session.cfg)
+    words = [f"{len(jobs)} commands by the clock" if jobs else "", f"{len(logs)} logs to rotate" if logs else ""]
+    return ", ".join(word for word in words if word)
+
+
+def register(session: Session) -> None:
+    """Register what the version that runs now wants of cron and logrotate; what cannot be is said in the report."""
+    layout, cfg, privileged = session.layout, session.cfg, session.minion.privileged
+    call = session.minion.salt_call("mc_project.run", layout.name, "--no-parse=command")
+    said = [crontab.register(layout, cfg, call, privileged), log_rotation.register(layout, cfg, privileged)]
+    session.report.notes += [words for words in said if words]
+
+
 def before_configure(session: Session, report: StageReport) -> str:
     """Bring what the application needs from outside of its tree: system packages, databases."""
     words = [install_packages(session, report)]
@@ -303,6 +320,7 @@ def settle(session: Session, over: Takeover) -> None:
     if session.report.revision and not session.borrowed and names_what_runs:
         repositories.set_branch(layout.project_git, cfg["project_branch"], session.report.revision, session.user)
     configuration.store_snapshot(layout, cfg, session.console.redactor)
+    register(session)
     releases.rotate(layout, cfg)
     archives.rotate(layout, cfg["keep_archives"], spare=set())
     kept = {entry["release"]: entry["revision"] for entry in releases.listing(layout) if entry["revision"]}
