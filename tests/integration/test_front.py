@@ -168,7 +168,20 @@ def test_two_projects_at_one_address_by_tls(machine: Machine, ca: Ca) -> None:
     port, secure = one["http_port"], one["https_port"]
     other = ca.pair("*.two.example.org")
     machine.init("two", installer="static", domain="www.two.example.org", http_port=port, https_port=secure, tls=other)
-    assert machine.work_tree("two", {"public/index.html": "two"}).push().status == 0
+    two = machine.work_tree("two", {"public/index.html": "two"})
+    machine.ok(
+        "mc_project.set_configuration",
+        "two",
+        domains=["ONE.example.org"],
+        tls=ca.pair("one.example.org", "www.two.example.org"),
+    )
+    pushed = two.push()
+    assert pushed.status != 0
+    assert "domain: one.example.org" in pushed.said
+    assert "is the project 'one' already" in pushed.said
+    assert "build" not in pushed.said  # it is told before anything is built
+    machine.ok("mc_project.set_configuration", "two", domains=None, tls=other)
+    assert two.push().status == 0
 
     status, headers, body = asked(
         secure, "one.example.org", trust=ca.file, X_Forwarded_For="6.6.6.6", X_Request_ID="abcd1234"

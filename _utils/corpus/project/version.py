@@ -10,7 +10,7 @@ from corpus import identifiers
 from corpus.errors import ConfigurationError, PushRefused, UsageError
 from corpus.project import configuration, dot_salt, initialization, stages, suite
 from corpus.project.git import repositories
-from corpus.project.running import front, health
+from corpus.project.running import front, health, supervision
 from corpus.project.session import Request, Session
 from corpus.project.takeover import own
 from corpus.project.telling import notifications
@@ -66,6 +66,7 @@ class Version:
         if stages.keep_secrets(session):
             session.configure(self.tree, self.pillar_now, self.request.settings)
         check(session.cfg)
+        front.Front(layout.roots, supervision.of(layout.roots)).check_free(layout, session.cfg)
 
     def _check_replaced(self, cfg: Mapping[str, Any], user: str | None) -> None:
         """Check that a push still replaces what it believes to: git would refuse it after it was deployed.

@@ -81,7 +81,7 @@ class Front:
             return False
         site = self._described(layout, cfg, release, tuple(ports))
         with self._nginx.turn():
-            self._check_free(site)
+            self.check_free(layout, cfg)
             self._show_closed_page(layout, cfg)
             self._replace(layout, site, cfg)
         return True
@@ -173,27 +173,29 @@ class Front:
         else:
             files.write(path, text, 0o600)
 
-    def _check_free(self, site: Site) -> None:
+    def check_free(self, layout: Layout, cfg: Mapping[str, Any]) -> None:
         """Check that no other project answers for a name at an address.
 
         :raises ConfigurationError: one does; nginx would serve only one of the two
         """
+        names = {name.lower() for name in address.check_names(cfg)}
+        plain = set(address.listens(cfg, cfg["http_port"]))
+        secure = set(address.listens(cfg, cfg["https_port"])) if cfg["tls"] else set()
         for other in self._nginx.sites():
-            if other.name == site.name:
+            if other.name == layout.name:
                 continue
-            for ours, theirs in ((site.plain, other.secure), (site.secure, other.plain)):
-                for listen in sorted(set(ours) & set(theirs)):
-                    raise ConfigurationError(
-                        f"{listen} is for http in one project and for https in another: give {site.name!r} other ports "
-                        f"than {other.name!r}."
-                    )
-            same = sorted({*site.plain, *site.secure} & {*other.plain, *other.secure})
-            if same and not site.names and not other.names:
+            for listen in sorted(plain & set(other.secure) | secure & set(other.plain)):
+                raise ConfigurationError(
+                    f"{listen} is for http in one project and for https in another: give {layout.name!r} other ports "
+                    f"than {other.name!r}."
+                )
+            same = sorted((plain | secure) & {*other.plain, *other.secure})
+            if same and not names and not other.names:
                 raise ConfigurationError(
                     f"{other.name!r} answers at {same[0]} for every name already: "
-                    f"give {site.name!r} a domain, or another http_port and https_port."
+                    f"give {layout.name!r} a domain, or another http_port and https_port."
                 )
-            taken = {name.lower() for name in site.names} & {name.lower() for name in other.names}
+            taken = names & {name.lower() for name in other.names}
             if same and taken:
                 raise ConfigurationError(f"domain: {min(taken)} at {same[0]} is the project {other.name!r} already.")
 
