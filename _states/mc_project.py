@@ -12,10 +12,13 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jinja2
+import jinja2.sandbox
 from corpus import processes
 from corpus.errors import CorpusError
-from corpus.project import commands, workflow
-from corpus.project.keeping import persistent
+from corpus.project import commands, databases, workflow
+from corpus.project.keeping import persistent, registry
+from corpus.project.layout import Layout, Roots
 
 if TYPE_CHECKING:
     __salt__: dict[str, Any]
@@ -195,3 +198,128 @@ def kept_in_data(name: str, but: list[str] | None = None) -> dict[str, Any]:
     except CorpusError as err:
         return _answer(name, False, str(err))
     return _answer(name, True, f"{folder} is kept in data/.", {"kept": folder})
+
+
+def database(
+    name: str,
+    database: str | None = None,
+    user: str | None = None,
+    admin: str | None = None,
+    extensions: list[str] | None = None,
+    variable: str | None = None,
+) -> dict[str, Any]:
+    """
+    Make sure of a database and its user, as the key ``databases`` does; its url is in the environment from then on.
+
+    name
+        ``postgresql``, ``mysql`` or ``sqlite``.
+
+    database, user
+        Their names; the project's when not set.
+
+    admin
+        Url of the server's administrator; the local server when not set.
+
+    extensions
+        Of PostgreSQL.
+
+    variable
+        Environment variable that gets the url; ``DATABASE_URL`` when not set.
+
+    .. code-block:: yaml
+
+        postgresql:
+          mc_project.database:
+            - extensions: [pg_trgm]
+    """
+    cfg = __opts__["ms_project"]
+    given = {"type": name, "name": database, "user": user, "admin": admin, "variable": variable}
+    entry = {key: value for key, value in {**given, "extensions": extensions}.items() if value}
+    try:
+        layout = Layout(Roots.configured(__opts__), cfg["name"])
+        wish = databases.read(entry, cfg["name"])
+        done = databases.ensure(layout, wish, Path(cfg["data_root"]), cfg["user"], __opts__["test"])
+        cfg["env"] = {**registry.environment(layout), **cfg["env"]}
+    except CorpusError as err:
+        return _answer(name, False, str(err))
+    if not done:
+        return _answer(name, True, f"The {wish.type} database {wish.name} is there.")
+    return _answer(name, None if __opts__["test"] else True, "; ".join(done), {"done": done})
+
+
+def configuration_file(name: str, template: str, mode: str = "0640") -> dict[str, Any]:
+    """
+    Make sure of a configuration file in ``data/``, rendered by Jinja with ``cfg``.
+
+    name
+        The file, relative to ``data/``.
+
+    template
+        The template, relative to the project's ``.salt``.
+
+    mode
+        Permission bits, in octal digits.
+
+    .. code-block:: yaml
+
+        etc/shop.ini:
+          mc_project.configuration_file:
+            - template: shop.ini.jinja
+    """
+    cfg = __opts__["ms_project"]
+    try:
+        source = Path(cfg["salt_root"]) / persistent.checked(template)
+        if not source.resolve().is_relative_to(Path(cfg["salt_root"]).resolve()) or not source.is_file():
+            return _answer(name, False, f"There is no template {template} in .salt.")
+        rules = jinja2.sandbox.SandboxedEnvironment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+        content = rules.from_string(source.read_text(encoding="utf-8")).render(cfg=cfg)
+        return _data_file(cfg, name, content, mode)
+    except jinja2.TemplateError as err:
+        return _answer(name, False, f"{template} does not render: {err}")
+    except CorpusError as err:
+        return _answer(name, False, str(err))
+
+
+def env_file(name: str, keys: list[str] | None = None) -> dict[str, Any]:
+    """
+    Make sure of a file in ``data/`` with the project's environment, for programs that read one; its owner alone reads it.
+
+    name
+        The file, relative to ``data/``.
+
+    keys
+        The variables; all of ``env`` when not set.
+
+    .. code-block:: yaml
+
+        etc/env:
+          mc_project.env_file:
+            - keys: [DATABASE_URL]
+    """
+    cfg = __opts__["ms_project"]
+    missing = [key for key in keys or [] if key not in cfg["env"]]
+    if missing:
+        return _answer(name, False, f"The environment has no {', '.join(missing)}.")
+    rows = [f"{key}={_env_quoted(str(cfg['env'][key]))}\n" for key in sorted(keys or cfg["env"])]
+    try:
+        return _data_file(cfg, name, "".join(rows), "0600")
+    except CorpusError as err:
+        return _answer(name, False, str(err))
+
+
+def _env_quoted(value: str) -> str:
+    for sign in '\\"$`':
+        value = value.replace(sign, f"\\{sign}")
+    return '"' + value.replace("\n", "\\n") + '"'
+
+
+def _data_file(cfg: dict[str, Any], name: str, content: str, mode: str) -> dict[str, Any]:
+    path, bits = Path(cfg["data_root"]) / persistent.checked(name), int(str(mode), 8)
+    same = path.is_file() and not path.is_symlink() and path.stat().st_mode & 0o777 == bits
+    if same and path.read_text(encoding="utf-8", errors="replace") == content:
+        return _answer(name, True, f"data/{name} is as it should be.")
+    if __opts__["test"]:
+        return _answer(name, None, f"data/{name} would be written.", {"written": name})
+    processes.run(["mkdir", "-p", "--", path.parent], user=cfg["user"], cwd="/")
+    processes.write(path, content, bits, cfg["user"])
+    return _answer(name, True, f"data/{name} was written.", {"written": name})
