@@ -34,7 +34,7 @@ def account(report: Report, redactor: Redactor) -> dict[str, Any]:
         {
             "schema": SCHEMA,
             "corpus": corpus.__version__,
-            "machine": socket.getfqdn() if "." in socket.gethostname() else socket.gethostname(),
+            "machine": socket.gethostname(),
             "name": report.name,
             "deployment": report.deployment,
             "kind": report.kind,
