@@ -8,12 +8,19 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench import archives, detection, push, rollback, stages
+from bench import archives, detection, downtime, push, rollback, stages
 from bench.figure import Figure
 from tests.machine import CHECKOUT
 
 RESULTS = CHECKOUT / "bench/results.json"
-MEASUREMENTS = {"stages": stages, "push": push, "rollback": rollback, "archives": archives, "detection": detection}
+MEASUREMENTS = {
+    "stages": stages,
+    "push": push,
+    "rollback": rollback,
+    "archives": archives,
+    "detection": detection,
+    "downtime": downtime,
+}
 
 
 def main(words: list[str]) -> int:
