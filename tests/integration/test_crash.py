@@ -454,6 +454,9 @@ def test_change_of_environment_killed_at_every_line_of_its_journal(shop: Shop) -
             complaints.append(f"{saved} is saved, processes have {specified['env']['COLOUR']}, and it should be {now}")
         found[f"{number} {record}"] = complaints
     assert not {moment: words for moment, words in found.items() if words}
+    told = change("without", views=False)
+    assert told["answer"]["result"], told["answer"]["comment"]
+    assert shop.complaints(shop.serving()) == [], "where no private view is possible, too"
 
 
 @pytest.mark.parametrize("step", ["serve", "commit"])

@@ -128,3 +128,23 @@ def test_what_cannot_be_in_an_environment_is_refused(machine: Machine) -> None:
     machine.ok("mc_project.env_set", "strict", "FLAG=True", key="BIG", from_file=str(big))
     assert machine.ok("mc_project.env_get", "strict", unmask=True) == {"FLAG": "True", "BIG": "x" * 10000}
     assert os.stat(machine.project("strict") / ".corpus/settings.json").st_mode & 0o777 == 0o600
+
+
+def test_environment_of_a_developers_own_tree(machine: Machine) -> None:
+    """In editable mode the processes start anew in the tree that is there; a failure brings back the old environment."""
+    machine.quick = True
+    port = machine.init("own-tree", operation_mode="editable", healthcheck={"timeout": 10})["http_port"]
+    project = machine.project("own-tree") / "project"
+    for name, content in {**FILES, "built": "here"}.items():
+        (project / name).parent.mkdir(exist_ok=True)
+        (project / name).write_text(content)
+    machine.ok("mc_project.deploy_project", "own-tree")
+    told = machine.ok("mc_project.env_set", "own-tree", "NUMBER=7")
+    assert told["changes"]["env"] == {"NUMBER": {"old": None, "new": "**********"}}
+    assert json.loads(machine.page(port)[1])["NUMBER"] == "7"
+    failed = machine.call("mc_project.env_set", "own-tree", FATAL="now")
+    assert failed.status != 0
+    assert "was taken back" in failed.answer["comment"]
+    assert json.loads(machine.page(port)[1])["NUMBER"] == "7"
+    assert (project / "app.py").read_text() == APPLICATION, "the tree is left alone"
+    assert machine.ok("mc_project.env_get", "own-tree") == {"NUMBER": "**********"}
