@@ -6,10 +6,10 @@ JOBS ?= $(shell expr $$(nproc) + 1)
 
 # What Debian brings and PyPI does not.
 DEMO_PACKAGES := git nginx rsync
-TEST_PACKAGES := $(DEMO_PACKAGES) chromium nodejs $(if $(shell command -v npm),,npm) openssh-client openssh-server pebble sudo systemd composer cron logrotate mariadb-server php-fpm php-cli php-mbstring php-xml postgresql
+TEST_PACKAGES := $(DEMO_PACKAGES) chromium nodejs $(if $(shell command -v npm),,npm) openssh-client openssh-server pebble sudo systemd composer cron logrotate mariadb-server php-fpm php-cli php-mbstring php-xml postgresql lxc mmdebstrap iproute2
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check format bench docs debian clean
+.PHONY: help venv demo test lab check format bench docs debian clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -32,6 +32,10 @@ demo: venv ## push a project, see it served, push a broken one, see it rolled ba
 test: venv ## every test
 	tools/debian $(TEST_PACKAGES)
 	$(BIN)/pytest --numprocesses $(JOBS) --dist loadscope
+
+lab: venv ## the tests that run machines of their own (LXC); as root
+	tools/debian $(TEST_PACKAGES)
+	$(BIN)/pytest tests/lab
 
 check: venv ## format, lint, types, imports between rooms, sls
 	$(BIN)/ruff format --check

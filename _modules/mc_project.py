@@ -28,7 +28,7 @@ __virtualname__ = "mc_project"
 _REPORTS = (
     "init_project deploy_project plan set_configuration env_set env_unset archive release_sync configure build reconfigure "
     "activate upgrade bundle promote verify_release post_install notify rollback list_releases history log run "
-    "report stats destroy_project"
+    "report stats destroy_project ps scale restart logs"
 )
 __outputter__ = dict.fromkeys(_REPORTS.split(), "mc_project")
 
@@ -831,6 +831,117 @@ def run(name: str, command: str, timeout: float | None = None, api_version: int 
         salt-call --local --retcode-passthrough mc_project.run shop 'python manage.py check'
     """
     return _call("run", name, api_version, command, timeout)
+
+
+def ps(name: str, api_version: int | None = None) -> list[dict[str, Any]]:
+    """
+    Return the processes of a project as they are now.
+
+    name
+        The project's name.
+
+    api_version
+        Serve the call by this version.
+
+    Returns: A list of ``{type, number, state, pid, since, memory, cpu, port, release, words}``: ``memory`` in bytes,
+    ``cpu`` in percent of one processor since the start, both with all children.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project.ps shop
+    """
+    return _call("ps", name, api_version)
+
+
+def scale(name: str, api_version: int | None = None, **kwargs: Any) -> dict[str, Any]:
+    """
+    Run that many processes of a type, now and in later releases. No request is lost: new web processes are well before
+    they get any, old ones finish theirs.
+
+    name
+        The project's name.
+
+    api_version
+        Serve the call by this version.
+
+    kwargs
+        ``web=3``: a process type and how many of it, as many pairs as you like; ``wait``: seconds to wait for a
+        deployment.
+
+    Returns: The report.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project.scale shop web=3 worker=1
+    """
+    return _call("scale", name, api_version, **kwargs)
+
+
+def restart(name: str, type: str | None = None, api_version: int | None = None, **kwargs: Any) -> dict[str, Any]:  # noqa: A002
+    """
+    Replace the running processes by new ones of the same release; no request is lost.
+
+    name
+        The project's name.
+
+    type
+        The process type; not set: all.
+
+    api_version
+        Serve the call by this version.
+
+    kwargs
+        ``wait``: seconds to wait for a deployment.
+
+    Returns: The report.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project.restart shop web
+    """
+    return _call("restart", name, api_version, type, **kwargs)
+
+
+def logs(
+    name: str,
+    type: str | None = None,  # noqa: A002
+    lines: int = 100,
+    follow: bool = False,
+    api_version: int | None = None,
+) -> str:
+    """
+    Return what the processes of a project printed last, secrets taken out.
+
+    name
+        The project's name.
+
+    type
+        The process type; not set: all, and each line says whose it is.
+
+    lines
+        How many, of each type.
+
+    follow
+        Go on printing what comes, until Ctrl-C. On the machine itself, by ``salt-call``.
+
+    api_version
+        Serve the call by this version.
+
+    Returns: Text.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project.logs shop web follow=True
+    """
+    return _call("logs", name, api_version, type, lines, follow)
 
 
 def list_releases(name: str, api_version: int | None = None) -> list[dict[str, Any]]:

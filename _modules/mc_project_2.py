@@ -27,6 +27,7 @@ from corpus.project import (
     receiving,
     reconfiguration,
     reports,
+    scaling,
     session,
     upgrades,
     verification,
@@ -38,6 +39,7 @@ from corpus.project.keeping import lock as locks
 from corpus.project.layout import Layout
 from corpus.project.minion import Minion
 from corpus.project.session import Request
+from corpus.project.telling import terminal
 
 if TYPE_CHECKING:
     __salt__: dict[str, Any]
@@ -460,6 +462,66 @@ def status(name: str) -> dict[str, Any]:
     """
     with translated():
         return projects.status(_minion(), name)
+
+
+def ps(name: str) -> list[dict[str, Any]]:
+    """
+    Return the processes of a project.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project_2.ps shop
+    """
+    with translated():
+        return projects.ps(_minion(), name)
+
+
+def scale(name: str, **kwargs: Any) -> dict[str, Any]:
+    """
+    Run that many processes of a type.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project_2.scale shop web=3 worker=1
+    """
+    with translated():
+        request = _request(kwargs)
+        return answered(scaling.scale(_minion(), name, request.settings, request), __context__)
+
+
+def restart(name: str, type: str | None = None, **kwargs: Any) -> dict[str, Any]:  # noqa: A002
+    """
+    Replace the running processes by new ones.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project_2.restart shop web
+    """
+    with translated():
+        return answered(scaling.restart(_minion(), name, type, _request(kwargs)), __context__)
+
+
+def logs(name: str, type: str | None = None, lines: int = 100, follow: bool = False) -> str:  # noqa: A002
+    """
+    Return what the processes of a project printed last.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project_2.logs shop web
+    """
+    with translated():
+        minion = _minion()
+        if follow and not minion.talks_to_a_terminal:
+            raise UsageError("follow=True prints on a terminal: call it by salt-call on the machine itself.")
+        return projects.read_logs(minion, name, type, lines, terminal.say if follow else None)
 
 
 def difference(name: str, revision: str | None = None, configuration: dict[str, Any] | None = None) -> dict[str, Any]:

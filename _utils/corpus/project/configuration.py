@@ -24,6 +24,7 @@ from corpus.project.found import Found, declared
 from corpus.project.found.declared import Declared
 from corpus.project.keeping import registry
 from corpus.project.layout import Layout
+from corpus.project.running import formation
 
 #: the pillar key, the grain and the top of a PILLAR.sample: ``makina-projects.<name>``
 PREFIX = "makina-projects."
@@ -134,6 +135,12 @@ KEYS: dict[str, Key] = {
             "list",
             ["venv/bin", "bin", "node_modules/.bin"],
             "Folders of the tree with programs, first on the PATH of processes and build commands.",
+        ),
+        Key(
+            "limits",
+            "mapping",
+            {},
+            "What each process may take: memory (512M), cpu (50%), tasks (200); under a type's name, for that type.",
         ),
         Key("document_root", "text", None, "Folder of the tree served as files when there is no web process."),
         Key(
@@ -407,6 +414,8 @@ def assemble(
     _resolve(values, {path for path, source in sources.items() if source in declares.values})
     for key in ("project_branch", "pillar_branch"):
         identifiers.branch_name(values[key])
+    formation.check_scale(values["scale"])
+    formation.check_limits(values["limits"])
     return Configuration(
         values,
         sources,

@@ -21,7 +21,7 @@ from corpus.project.git import hook, repositories
 from corpus.project.keeping import lock, registry
 from corpus.project.layout import Layout
 from corpus.project.minion import Minion, merged, project_pillar
-from corpus.project.running import boot
+from corpus.project.running import boot, supervision, systemd
 from corpus.project.takeover import own
 from corpus.secrets import Redactor
 
@@ -190,7 +190,7 @@ class _Steps:
         yield from self._sls()
         yield from self._links()
         roots = self.layout.roots
-        if boot.possible():
+        if systemd.possible() and supervision.of(roots).kind == "supervisord":
             yield Step("start at boot", lambda: boot.missing(roots), lambda: boot.enable(roots))
 
     def _settings_differ(self) -> bool:

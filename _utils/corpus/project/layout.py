@@ -295,6 +295,10 @@ class Layout:
         """The saved environment that a release was deployed with (0600, sealed)."""
         return self.release(release) / "environment.json"
 
+    def processes_before(self, release: str) -> Path:
+        """The processes of the running release before a change of them that is under way (0600)."""
+        return self.own / "processes" / f"{release}.before.json"
+
     def archive(self, release: str) -> Path:
         return self.archives / release
 

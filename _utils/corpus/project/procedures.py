@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from corpus.errors import CorpusError, UsageError
-from corpus.project import conclusion, recovery, stages, workflow
+from corpus.project import changeover, conclusion, recovery, stages, workflow
 from corpus.project.git import repositories
 from corpus.project.keeping import history, lock
 from corpus.project.keeping.journal import Journal
@@ -13,7 +13,6 @@ from corpus.project.layout import Layout
 from corpus.project.minion import Minion
 from corpus.project.running import formation, view
 from corpus.project.session import Request, Session, orderly_end
-from corpus.project.takeover import Takeover
 from corpus.project.telling.report import Report, StageReport
 
 
@@ -102,14 +101,11 @@ class _Procedure:
         self.session.wire(self.layout.salt)
 
     def _restart(self, release: str, report: StageReport) -> str:
-        """Start the release's processes again, as the configuration has them now; requests under way are finished."""
+        """Let processes as the configuration has them now take the place of those that run; no request is lost."""
         session, layout = self.session, self.layout
-        over = Takeover(layout, _Unjournaled(layout), release, release)
-        formation.specify(layout, release, session.cfg, layout.project, view.possible())
-        kinds = over.start()
-        over.prove(session.cfg)
-        served = over.serve(session.cfg)
-        return "; ".join(word for word in (f"restarted {', '.join(kinds)}" if kinds else "", served) if word)
+        now = formation.specified(layout, release)["processes"]
+        wanted = formation.specification_of(layout, release, session.cfg, layout.project, view.possible(), taken=now)
+        return changeover.change(session, release, wanted, "activate", {})
 
 
 class _Unjournaled(Journal):

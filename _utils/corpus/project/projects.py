@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from corpus.project.keeping import history, lock, releases, signature, trees
 from corpus.project.keeping.journal import Journal
 from corpus.project.layout import Layout, Roots
 from corpus.project.minion import Minion, merged, project_pillar
-from corpus.project.running import formation, front, one_off, supervision
+from corpus.project.running import formation, front, logs, one_off, roster, supervision
 from corpus.project.running.front import upkeep
 from corpus.project.running.front.maintenance import PERSON
 from corpus.project.telling.console import Console
@@ -94,6 +95,40 @@ def status(minion: Minion, name: str) -> dict[str, Any]:
             "pillar": initialization.remote(cfg, layout.pillar_git),
         },
     }
+
+
+def ps(minion: Minion, name: str) -> list[dict[str, Any]]:
+    """Return the processes of a project as they are now, see :func:`corpus.project.running.roster.roster`."""
+    layout = Layout.existing(minion.roots, name)
+    return roster.roster(supervision.of(layout.roots), layout)
+
+
+def read_logs(
+    minion: Minion, name: str, kind: str | None, lines: int, follow: Callable[[str], None] | None = None
+) -> str:
+    """Return what the processes of a project printed last, secrets taken out.
+
+    :param kind: of one type alone; None: of all
+    :param lines: of each type
+    :param follow: gets these lines and all that come after, until we are interrupted; nothing is returned then
+    :raises UsageError: there is no such type, or that is no number of lines
+    """
+    layout = Layout.existing(minion.roots, name)
+    if isinstance(lines, bool) or not isinstance(lines, int) or not 0 <= lines <= 100_000:
+        raise UsageError(f"lines must be a whole number from 0 to 100000, not {shown(lines)}.")
+    running = layout.running()
+    known = sorted(formation.specified(layout, running).get("commands", {})) if running else []
+    chosen = logs.chosen(layout, known, kind)
+    redactor = initialization.redactor(minion, layout, configuration.stored_settings(layout))
+    last = [redactor.text(line) for line in logs.tail(chosen, lines)]
+    if follow is None:
+        return "\n".join(last)
+    say = follow
+    for line in last:
+        say(line)
+    with suppress(KeyboardInterrupt):
+        logs.follow(chosen, lambda line: say(redactor.text(line)))
+    return ""
 
 
 def assembled(minion: Minion, layout: Layout, settings: Mapping[str, Any] | None = None) -> configuration.Configuration:

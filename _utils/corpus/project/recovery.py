@@ -9,7 +9,7 @@ from typing import Any
 
 from corpus import files
 from corpus.errors import CorpusError
-from corpus.project import conclusion, configuration, stages, workflow
+from corpus.project import changeover, conclusion, configuration, stages, workflow
 from corpus.project.git import repositories
 from corpus.project.keeping import archives, trees
 from corpus.project.keeping.journal import Journal
@@ -89,6 +89,9 @@ def _finished(session: Session, over: Takeover) -> bool:
     session.report.revision = commit.get("revision")
     try:
         _configure(session, over)
+        if over.journal.last("formation"):
+            changeover.finish(over)
+            return True
         session.wire(layout.salt)
         stages.settle(session, over)
     except (CorpusError, OSError) as err:
@@ -116,6 +119,10 @@ def _undone(session: Session, over: Takeover) -> str:
     """Bring back what ran, and then its configuration; return what of it did not work, in words."""
     layout = session.layout
     over.journal.record("rollback")
+    if over.journal.last("formation"):
+        changeover.undo(over)
+        over.journal.record("undone")
+        return " ".join(over.problems)
     kind = over.journal.entries[0]["kind"]
     if kind in ("rollback", workflow.SHORT):
         over.undo()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -138,16 +138,20 @@ class Takeover:
         self.journal.record("start", release=self.new)
         return supervision.start(self.supervisor, self.layout, self.new)
 
-    def prove(self, cfg: Mapping[str, Any]) -> str:
+    def prove(self, cfg: Mapping[str, Any], instances: Sequence[str] | None = None) -> str:
         """Ask each web process of the new release whether it is well; return the last answer in words.
 
+        :param instances: those alone; None: all
         :raises CorpusError: one is not
         """
         check = health.Check.configured(cfg)
         words = ""
         try:
-            for port in formation.ports(self.layout, self.new):
-                words = self._command(check, port) if check.command else self._page(check, port)
+            present = formation.specified(self.layout, self.new)["processes"]
+            asked = sorted(present) if instances is None else [name for name in instances if name in present]
+            for port in (present[name]["port"] for name in asked):
+                if port is not None:
+                    words = self._command(check, port) if check.command else self._page(check, port)
             if not self._lives():
                 raise CorpusError(f"A process of {self.new} ended while others were asked whether they are well.")
         except CorpusError as err:
@@ -183,15 +187,16 @@ class Takeover:
 
         return health.insist(check, question, self._lives)
 
-    def serve(self, cfg: Mapping[str, Any]) -> str:
+    def serve(self, cfg: Mapping[str, Any], ports: Sequence[int] | None = None) -> str:
         """Send the web front to the new release and ask through it; return where it is served, or an empty text.
 
+        :param ports: of its web processes; None: of all that it has
         :raises CorpusError: the front cannot, or the answer is not well
         """
         site = self.front.site(self.layout)
         before = site.read_text(encoding="utf-8") if site.exists() else None
         self.journal.record("serve", before=before)
-        ports = formation.ports(self.layout, self.new)
+        ports = formation.ports(self.layout, self.new) if ports is None else ports
         if not self.front.point(self.layout, cfg, self.new, ports):
             self.front.forget(self.layout)
             return ""
@@ -288,7 +293,7 @@ class Takeover:
 
     def _awake(self, release: str) -> str:
         """Start a release's processes and the web front when they do not run: a machine that was restarted has none."""
-        asleep = not self.supervisor.alive()
+        asleep = not self.front.runs()
         started = not supervision.running(self.supervisor, self.layout, release)
         if started:
             supervision.start(self.supervisor, self.layout, release)

@@ -1,8 +1,10 @@
-"""Start at boot: a systemd unit that starts the supervisor, and with it every project of the machine."""
+"""Start at boot under supervisord where systemd runs: a unit that starts it, and with it every project of the machine.
+
+Under systemd itself nothing of this is needed: each process has a unit.
+"""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from corpus import files, processes
@@ -30,11 +32,6 @@ Restart=on-failure
 [Install]
 WantedBy=multi-user.target
 """
-
-
-def possible() -> bool:
-    """Tell whether systemd runs here, and we may tell it what to start (sd_booted(3))."""
-    return os.geteuid() == 0 and Path("/run/systemd/system").is_dir()
 
 
 def unit(roots: Roots) -> Path:

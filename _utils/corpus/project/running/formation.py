@@ -39,6 +39,8 @@ def types(cfg: Mapping[str, Any]) -> dict[str, str]:
     for kind in commands:
         if not _TYPE.fullmatch(str(kind)):
             raise ConfigurationError(f"processes: {str(kind)[:80]!r} is no process type: use letters, digits, - and _.")
+        if kind == "access":
+            raise ConfigurationError("processes: 'access' is the name of the web front's log: choose another type.")
         other = spelled.setdefault(str(kind).replace("-", "_"), str(kind))
         if other != kind:
             raise ConfigurationError(f"processes: {other!r} and {kind!r} cannot be told apart: rename one of them.")
@@ -66,6 +68,55 @@ def check_scale(scale: Mapping[str, Any], kinds: Mapping[str, Any] | None = None
             raise ConfigurationError(f"scale: there is no process type {str(kind)[:80]!r} (there: {known}).")
         if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= MOST:
             raise ConfigurationError(f"scale: {kind} must be a whole number from 0 to {MOST}, not {str(count)[:80]!r}.")
+
+
+_LIMITS = ("memory", "cpu", "tasks")
+_MEMORY = re.compile(r"(\d+)([KMG]?)")
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+def limits(cfg: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """Return what each process of a type may take: ``memory`` (bytes), ``cpu`` (percent of one processor), ``tasks``.
+
+    In ``limits``, what stands under a type's name beats what stands beside it.
+
+    :raises ConfigurationError: an unknown key, or a value that is no amount
+    """
+    given = {key: value for key, value in cfg["limits"].items() if not isinstance(value, Mapping)}
+    for key, value in cfg["limits"].items():
+        if isinstance(value, Mapping) and key == kind:
+            given.update(value)
+    return {key: _amount(key, value) for key, value in given.items() if value is not None}
+
+
+def check_limits(given: Mapping[str, Any]) -> None:
+    """Check all of ``limits``.
+
+    :raises ConfigurationError: an unknown key, or a value that is no amount
+    """
+    for key, value in given.items():
+        for name, amount in value.items() if isinstance(value, Mapping) else [(key, value)]:
+            if amount is not None:
+                _amount(name, amount)
+
+
+def _amount(key: str, value: object) -> float:
+    if key not in _LIMITS:
+        raise ConfigurationError(f"limits: there is no key {str(key)[:80]!r}: use memory, cpu, tasks.")
+    text = "" if isinstance(value, bool) else str(value).strip()
+    if key == "memory":
+        found = _MEMORY.fullmatch(text.upper().removesuffix("B").removesuffix("I"))
+        if found and int(found[1]) * _UNITS[found[2]] >= 1 << 20:
+            return int(found[1]) * _UNITS[found[2]]
+        raise ConfigurationError(f"limits: memory is an amount such as 512M or 2G, not {text[:80]!r}.")
+    if key == "cpu":
+        with contextlib.suppress(ValueError):
+            if 1 <= float(text.removesuffix("%")) <= 100_000:
+                return float(text.removesuffix("%"))
+        raise ConfigurationError(f"limits: cpu is a percentage of one processor such as 50%, not {text[:80]!r}.")
+    if text.isdigit() and int(text) > 0:
+        return int(text)
+    raise ConfigurationError(f"limits: tasks is a whole number of processes and threads, not {text[:80]!r}.")
 
 
 def specify(layout: Layout, release: str, cfg: Mapping[str, Any], tree: Path, views: bool) -> dict[str, Any]:
@@ -114,6 +165,8 @@ def specification_of(
         "user": cfg["user"] if os.geteuid() == 0 else None,
         "env": env,
         "drain": cfg["drain"],
+        "writable": sorted({str(layout.folder), str(cfg["data_root"])}),
+        "limits": {kind: limits(cfg, kind) for kind in commands},
         "commands": commands,
         "processes": {},
     }
@@ -142,6 +195,7 @@ def add(specification: dict[str, Any], kind: str, count: int, taken: Mapping[str
             "argv": ["/bin/sh", "-c", procfile.for_shell(specification["commands"][kind])],
             "env": {} if port is None else {"PORT": str(port)},
             "port": port,
+            "limits": specification["limits"][kind],
         }
         names.append(name)
     return names
@@ -157,6 +211,17 @@ def write(layout: Layout, release: str, specification: Mapping[str, Any]) -> Non
 def specified(layout: Layout, release: str) -> dict[str, Any]:
     """Return what :func:`specify` wrote down for a release; no processes when it wrote nothing."""
     return dict(files.read_json(layout.processes(release), {"processes": {}}))
+
+
+def of_type(specification: Mapping[str, Any], kind: str) -> list[str]:
+    """Return the names of the processes of a type, by number."""
+    present = specification["processes"]
+    return sorted((name for name in present if present[name]["type"] == kind), key=lambda name: present[name]["number"])
+
+
+def ports_of(specification: Mapping[str, Any]) -> list[int]:
+    """Return the loopback ports of the web processes of a specification."""
+    return _ports(specification["processes"])
 
 
 def ports(layout: Layout, release: str) -> list[int]:

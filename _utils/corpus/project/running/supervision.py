@@ -11,6 +11,7 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -18,7 +19,7 @@ from typing import ClassVar
 from corpus.errors import CorpusError
 from corpus.project import commands
 from corpus.project.layout import Layout, Roots
-from corpus.project.running import formation, view
+from corpus.project.running import formation, rotation, view
 
 RUNNING = "RUNNING"
 #: states in which nothing runs, and nothing is about to
@@ -39,6 +40,10 @@ class Program:
     :param drain: seconds between the stop signal and the kill
     :param stop_signal: that asks it to finish
     :param start_seconds: it must stay up that long to count as started
+    :param writable: all that it may write, absolute; empty: it is no project's, and may write what its user may
+    :param memory: bytes that it and its children may take; None: no limit
+    :param cpu: percent of one processor that they may take; None: no limit
+    :param tasks: processes and threads that they may be; None: no limit
     """
 
     name: str
@@ -47,6 +52,10 @@ class Program:
     drain: int = 5
     stop_signal: str = "TERM"
     start_seconds: int = _START_SECONDS
+    writable: tuple[Path, ...] = ()
+    memory: int | None = None
+    cpu: float | None = None
+    tasks: int | None = None
 
 
 @dataclass(frozen=True)
@@ -129,9 +138,11 @@ class Supervisor(ABC):
 
 
 def of(roots: Roots) -> Supervisor:
-    """Return the supervisor of a machine."""
-    from corpus.project.running import supervisord
+    """Return the supervisor of a machine: as configured, else systemd where it runs and obeys us."""
+    from corpus.project.running import supervisord, systemd
 
+    if roots.supervisor == "systemd" or (roots.supervisor == "auto" and systemd.possible()):
+        return systemd.Systemd(roots)
     return supervisord.Supervisord(roots)
 
 
@@ -170,10 +181,13 @@ def start(supervisor: Supervisor, layout: Layout, release: str, instances: Seque
             name=instance,
             argv=(sys.executable, "-S", view.__file__, str(layout.processes(release)), instance),
             drain=int(specification["drain"]),
+            writable=tuple(map(Path, specification["writable"])),
+            **specification["processes"][instance]["limits"],
         )
         for instance in chosen
     ]
     kinds = {instance: str(specification["processes"][instance]["type"]) for instance in chosen}
+    keep_logs_short(supervisor)
     began = {kind: _size(layout, kind) for kind in kinds.values()}
     (supervisor.run_group if instances is None else supervisor.run)(group, programs)
     for _ in poll(_START_SECONDS * 8 + 5):
@@ -204,6 +218,18 @@ def stop_others(supervisor: Supervisor, layout: Layout, release: str | None) -> 
     for group in supervisor.groups():
         if group.startswith(f"{layout.name}.") and group != f"{layout.name}.{release}":
             supervisor.forget(group)
+
+
+_LOGS = "logs"
+
+
+def keep_logs_short(supervisor: Supervisor) -> None:
+    """Have what the processes of all projects print rotated from now on."""
+    if any(process.state in (RUNNING, "STARTING") for process in supervisor.processes(_LOGS)):
+        return
+    argv = (sys.executable, "-S", rotation.__file__, str(supervisor.roots.projects))
+    with suppress(CorpusError):  # another project may be about to do the same; and no deployment fails for it
+        supervisor.run_group(_LOGS, [Program("rotation", argv)])
 
 
 def _size(layout: Layout, kind: str) -> int:

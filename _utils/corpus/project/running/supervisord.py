@@ -154,6 +154,13 @@ class Supervisord(Supervisor):
                 return
         raise CorpusError(f"supervisord did not stop: see {self.folder}/supervisord.log.")
 
+    def retire(self) -> None:
+        """Stop for good: what it ran is another's from now on."""
+        self.stop()
+        self.settings.unlink(missing_ok=True)
+        for path in (self.folder / "conf.d").glob("*.conf"):
+            path.unlink()
+
     def alive(self) -> bool:
         """Tell whether it answers."""
         try:

@@ -14,6 +14,7 @@ import ctypes
 import json
 import os
 import pwd
+import resource
 import sys
 import typing
 
@@ -24,6 +25,7 @@ ONE_OFF = "--"
 
 _CLONE_NEWNS = 0x00020000
 _CLONE_NEWUSER = 0x10000000
+_PR_CAPBSET_READ, _PR_CAPBSET_DROP, _PR_GET_NO_NEW_PRIVS = 23, 24, 39
 _MS_REC, _MS_BIND, _MS_PRIVATE = 16384, 4096, 1 << 18
 _MS_RDONLY, _MS_REMOUNT, _MS_RELATIME = 1, 32, 1 << 21
 #: what a mount may not lose when it is made read-only (statvfs(3) and mount(2) have the same numbers for these)
@@ -135,6 +137,17 @@ def become(user: str | None) -> None:
     os.setuid(entry.pw_uid)
 
 
+def _without_new_privileges() -> bool:
+    return bool(_libc().prctl(_PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1)
+
+
+def renounce() -> None:
+    """Let no program that we become have a capability, whoever its user is (capabilities(7))."""
+    for number in range(64):
+        if _libc().prctl(_PR_CAPBSET_READ, number, 0, 0, 0) == 1:
+            _check(_libc().prctl(_PR_CAPBSET_DROP, number, 0, 0, 0), "give up a capability")
+
+
 def print_to(log: str, user: str | None) -> None:
     """Send what this process prints to the end of a file, which is opened as ``user``: they could put a link there.
 
@@ -156,7 +169,7 @@ def main(argv: list[str]) -> None:
     """Start a process as its specification (JSON) says: view, user, folder, environment, argument list.
 
     The tree of a release stands aside until the exchange and after it was retired; when it is not there (any more),
-    the release is the running one and needs no view.
+    the release is the running one, and the view keeps its tree in sight when the next one takes its place.
     """
     with open(argv[1], encoding="utf-8") as stream:
         release = json.load(stream)
@@ -166,18 +179,18 @@ def main(argv: list[str]) -> None:
     else:
         process = release["processes"][argv[2]]
         print_to(os.path.join(release["logs"], f"{process['type']}.log"), release["user"])
-    if release["view"] and os.path.isdir(release["tree"]):
-        enter(
-            release["project_dir"],
-            release["view"],
-            {"project": release["tree"], **release.get("instead", {})},
-            hidden=(".corpus",),
-        )
+    if release["view"] and os.path.isdir(os.path.join(release["view"], "project")):
+        aside = {"project": release["tree"]} if os.path.isdir(release["tree"]) else {}
+        enter(release["project_dir"], release["view"], {**aside, **release.get("instead", {})}, hidden=(".corpus",))
     os.umask(0o022)
+    if _without_new_privileges():
+        renounce()
     become(release["user"])
     os.chdir(release["cwd"])
     # By these an orphan is known when supervisord itself was killed.
     supervised = {name: value for name, value in os.environ.items() if name.startswith("SUPERVISOR_")}
+    if supervised and process.get("limits", {}).get("memory"):  # systemd limits all that it starts, supervisord nothing
+        resource.setrlimit(resource.RLIMIT_DATA, (process["limits"]["memory"],) * 2)
     env = {**supervised, **release["env"], **process["env"]}
     try:
         os.execvpe(process["argv"][0], process["argv"], env)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +26,8 @@ def rendered(value: Any, colors: Mapping[str, Any], seen: bool = False) -> str:
     if isinstance(value, Mapping) and {"status", "output"} <= set(value):  # of a one-off process
         return str(value["comment"] if seen or not value["output"] else f"{value['output']}\n{value['comment']}")
     if isinstance(value, list) and value and isinstance(value[0], Mapping):
+        if "pid" in value[0]:
+            return _roster(value, colors)
         return _history(value, colors) if "stages" in value[0] else _releases(value, colors)
     if isinstance(value, Mapping) and "result" in value:
         return _result(value, colors)
@@ -36,6 +39,12 @@ def _raw(value: Mapping[str, Any]) -> str:
     if value["schema"] == statistics.SCHEMA:
         return statistics.table(value["projects"])
     return json.dumps(value, indent=1, ensure_ascii=False)
+
+
+def say(line: str) -> None:
+    """Print a line at once, for a person who watches; what a terminal would take for a command is shown."""
+    sys.stdout.write("".join(sign if sign.isprintable() or sign == "\t" else repr(sign)[1:-1] for sign in line) + "\n")
+    sys.stdout.flush()
 
 
 def _colored(text: str, color: str, colors: Mapping[str, Any]) -> str:
@@ -81,6 +90,23 @@ def _history(records: list[Mapping[str, Any]], colors: Mapping[str, Any]) -> str
             f"{(record['revision'] or '-')[:10]:<12}{record['seconds']:8.1f}  {record['who'][:20]:<20} {record['comment']}"
         )
     return "\n".join(rows)
+
+
+def _roster(rows: list[Mapping[str, Any]], colors: Mapping[str, Any]) -> str:
+    lines = [
+        f"{'process':<16}{'state':<10}{'pid':>8} {'since':<22}{'memory':>10}{'cpu':>8}{'port':>7}  {'release':<26}"
+    ]
+    for row in rows:
+        color = "GREEN" if row["state"] == "RUNNING" else "LIGHT_RED"
+        name = f"{row['type']}.{row['number']}"
+        memory = f"{row['memory'] / (1 << 20):.1f} MiB" if row["memory"] is not None else "-"
+        cpu = f"{row['cpu']:.1f} %" if row["cpu"] is not None else "-"
+        state = _colored(f"{row['state']:<10}", color, colors)
+        lines.append(
+            f"{name:<16}{state}{row['pid'] or '-':>8} {row['since'] or '-':<22}{memory:>10}{cpu:>8}"
+            f"{row['port'] or '-':>7}  {row['release']:<26}{'' if row['state'] == 'RUNNING' else row['words']}".rstrip()
+        )
+    return "\n".join(lines)
 
 
 def _releases(entries: list[Mapping[str, Any]], colors: Mapping[str, Any]) -> str:

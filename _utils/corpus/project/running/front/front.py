@@ -264,6 +264,10 @@ class Front:
             with self._nginx.turn():
                 self._nginx.tell()
 
+    def runs(self) -> bool:
+        """Tell whether nginx runs."""
+        return self._nginx.runs()
+
     def drain(self, seconds: float) -> bool:
         """Wait until the requests that the configuration from before took are answered.
 

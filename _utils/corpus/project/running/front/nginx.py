@@ -221,6 +221,10 @@ class Nginx:
         log = self._folder / "caretaker.log"
         return Program("caretaker", (*argv, str(self._roots.projects)), log, drain=2, start_seconds=0)
 
+    def runs(self) -> bool:
+        """Tell whether its supervisor keeps it running."""
+        return any(process.pid for process in self._supervisor.processes(_GROUP))
+
     def drain(self, seconds: float) -> bool:
         """Wait until the requests that the configuration from before took are answered.
 
