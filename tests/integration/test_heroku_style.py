@@ -188,3 +188,17 @@ def test_pages_that_a_command_builds(machine: Machine) -> None:
     tree.commit({".salt/PILLAR.sample": "data: {static: {build: no-such-generator --all}}\n"})
     refused(tree, "Stage build failed", "no-such-generator is not installed")
     assert machine.page(port) == (200, "one and two")
+
+
+def test_an_app_json_on_a_laptop(machine: Machine) -> None:
+    """A developer's tree declares as much as one that is pushed; its processes wait for the release process, too."""
+    origin = machine.work_tree("laptop", like=APPS / "app-json")
+    settings = machine.init(
+        "laptop", operation_mode="editable", url=f"file://{origin.folder}", env={"SHOP_NAME": "Desk"}
+    )
+    done = machine.ok("mc_project.deploy_project", "laptop")
+    assert done["result"] is True
+    seen = json.loads(machine.page(settings["http_port"])[1])
+    assert (seen["SHOP_NAME"], len(seen["SECRET_KEY"])) == ("Desk", 64)
+    assert "processes wait for the release process" in done["stages"]["activate"]["comment"]
+    assert "release ran; started web" in done["stages"]["upgrade"]["comment"]

@@ -71,7 +71,11 @@ APP = {
     },
     "scripts": {"postdeploy": "seed", "dokku": {"predeploy": "before", "postdeploy": "after"}},
     "formation": {"web": {"quantity": 2, "size": "standard-1x"}, "clock": {"quantity": 3}},
-    "healthchecks": {"web": [{"type": "startup", "path": "/up", "attempts": 4, "timeout": 2, "wait": 1}]},
+    "healthchecks": {
+        "web": [
+            {"path": "/up", "content": "fine", "initialDelay": 3, "attempts": 4, "timeout": 2, "wait": 1, "port": 9}
+        ]
+    },
     "cron": [{"command": "tidy", "schedule": "@daily"}],
     "addons": ["heroku-postgresql:mini", {"plan": "papertrail"}],
     "buildpacks": [{"url": "heroku/python"}],
@@ -86,7 +90,7 @@ def test_app_json(tmp_path: Path) -> None:
         "required_env": ["TOKEN"],
         "secret_env": ["KEY"],
         "scripts": {"setup": "seed", "predeploy": "before", "postdeploy": "after"},
-        "healthcheck": {"path": "/up", "timeout": 12},
+        "healthcheck": {"path": "/up", "contains": "fine", "timeout": 15, "wait": 3},
         "cron": [{"command": "tidy", "schedule": "@daily"}],
         "scale": {"web": 2},
     }

@@ -250,7 +250,7 @@ class Deployment:
         """A release brought its own tree: what it says of itself counts."""
         tree = self._tree()
         dot_salt.complete(tree / ".salt", self.session.user, self.session.cfg["group"])
-        self.session.configure(tree, self.version.pillar_now, self.request.settings)
+        stages.configure(self.session, tree, self.version.pillar_now, self.request.settings)
         check(self.session.cfg)
         stages.recognize(self.session)
         self.session.wire(self.layout.salt, tree / ".salt")

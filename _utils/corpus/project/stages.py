@@ -54,7 +54,7 @@ def prepare_editable(session: Session, request: Request) -> None:
         repositories.follow_origin(layout.pillar, before["pillar_branch"], user)
         dot_salt.complete(layout.salt, user, before["group"])
     session.report.revision = repositories.revision(layout.project, "HEAD", user)
-    session.configure(layout.project, layout.pillar, request.settings)
+    configure(session, layout.project, layout.pillar, request.settings)
 
 
 def recognize(session: Session) -> None:
@@ -74,6 +74,16 @@ def recognize(session: Session) -> None:
     changed = f"; it was {before} before" if before and before != cfg["installer"] else ""
     why = f"because of {seen.why}" if seen else "because the configuration says what to serve"
     session.console.line(f"auto: {cfg['installer']}, {why}{changed}")
+
+
+def configure(session: Session, tree: Path, pillar: Path, settings: Mapping[str, Any]) -> None:
+    """Assemble the configuration of a tree that is deployed, and make the secrets that it wants and that are not there yet.
+
+    :raises ConfigurationError: something in it cannot be
+    """
+    session.configure(tree, pillar, settings)
+    if keep_secrets(session):
+        session.configure(tree, pillar, settings)
 
 
 def say_notes(session: Session) -> None:

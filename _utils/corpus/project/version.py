@@ -62,9 +62,7 @@ class Version:
         )
         self._prepare_pillar(before, user)
         dot_salt.complete(self.tree / ".salt", user, before["group"])
-        session.configure(self.tree, self.pillar_now, self.request.settings)
-        if stages.keep_secrets(session):
-            session.configure(self.tree, self.pillar_now, self.request.settings)
+        stages.configure(session, self.tree, self.pillar_now, self.request.settings)
         check(session.cfg)
         front.Front(layout.roots, supervision.of(layout.roots)).check_free(layout, session.cfg)
 

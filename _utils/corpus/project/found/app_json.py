@@ -13,6 +13,10 @@ from corpus.project.found import files
 NAME = "app.json"
 #: what corpus itself gives to processes
 _OURS = frozenset({"PORT", "DATA_ROOT", "HOME"})
+#: numbers of a healthcheck
+_WAITS = ("attempts", "timeout", "wait", "initialDelay")
+#: what a healthcheck asks, and our word for it
+_ASKED = {"path": "path", "command": "command", "content": "contains"}
 _DATABASES = {
     "heroku-postgresql": "a PostgreSQL database",
     "jawsdb": "a MySQL database",
@@ -94,25 +98,30 @@ def _scripts(app: Mapping[str, Any], values: dict[str, Any], _: Callable[[str], 
 
 
 def _healthchecks(app: Mapping[str, Any], values: dict[str, Any], say: Callable[[str], None]) -> None:
+    """The first check of ``web`` at startup becomes ours; as many questions as it allows are asked in the same time."""
     checks = _part(app, "healthchecks", dict)
     web = checks.get("web", [])
     if not isinstance(web, list) or not all(isinstance(check, dict) for check in web):
         raise ConfigurationError(f"{NAME}: healthchecks: web must be a list of objects.")
-    startup = [check for check in web if check.get("type", "startup") == "startup" and "path" in check]
+    startup = [
+        check for check in web if check.get("type", "startup") == "startup" and ("path" in check or "command" in check)
+    ]
     if len(startup) != len(web) or set(checks) - {"web"}:
-        say(f"{NAME}: of the healthchecks, only those of web at startup that have a path are used.")
+        say(f"{NAME}: of the healthchecks, only those of web at startup that have a path or a command are used.")
     if not startup:
         return
     first = startup[0]
-    check = {"path": str(first["path"])}
-    seconds = {key: first[key] for key in ("attempts", "timeout", "wait", "initialDelay") if key in first}
-    if not all(isinstance(number, (int, float)) and number >= 0 for number in seconds.values()):
-        raise ConfigurationError(f"{NAME}: healthchecks: attempts, timeout, wait and initialDelay are numbers.")
-    if seconds:
-        each = seconds.get("timeout", 5) + seconds.get("wait", 5)
-        values["healthcheck"] = {**check, "timeout": seconds.get("initialDelay", 0) + seconds.get("attempts", 3) * each}
-    else:
-        values["healthcheck"] = check
+    left = sorted(set(first) - {"type", "name", "path", "command", "content", *_WAITS})
+    if left or len(startup) > 1:
+        say(f"{NAME}: of the healthcheck, {', '.join(map(str, left)) or 'what follows the first'} is not used.")
+    waits = {key: first[key] for key in _WAITS if key in first}
+    if not all(isinstance(number, (int, float)) and number >= 0 for number in waits.values()):
+        raise ConfigurationError(f"{NAME}: healthchecks: {', '.join(_WAITS)} are numbers.")
+    check = {ours: first[theirs] for theirs, ours in _ASKED.items() if first.get(theirs)}
+    if waits:
+        each = waits.get("timeout", 5) + waits.get("wait", 5)
+        check["timeout"] = waits.get("initialDelay", 0) + waits.get("attempts", 3) * each
+    values["healthcheck"] = {**check, **({"wait": waits["initialDelay"]} if waits.get("initialDelay") else {})}
 
 
 def _cron(app: Mapping[str, Any], values: dict[str, Any], _: Callable[[str], None]) -> None:
