@@ -63,7 +63,7 @@ def test_a_pushed_pillar_deploys_and_a_broken_one_hurts_nobody(machine: Machine)
     try:
         machine.init("well")
         machine.pillar_tree("well", {"init.sls": "well-own: yes indeed\n"}).push()
-        pushed = machine.work_tree("well", {"which": "one"}).push()
+        pushed = machine.work_tree("well", {"index.html": "one"}).push()
         assert pushed.status == 0, pushed.said
         items = machine.ok("pillar.items")
         assert "well-own" in items  # Salt masks the values

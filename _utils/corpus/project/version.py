@@ -122,10 +122,10 @@ def check(cfg: Mapping[str, Any]) -> None:
         that is required has no value
     """
     check_required(cfg)
+    front.check(cfg)  # before the health check, which asks for the same host name
     health.Check.configured(cfg)
     notifications.check(cfg)
     suite.Settings.configured(cfg)
-    front.check(cfg)
 
 
 def check_required(cfg: Mapping[str, Any]) -> None:
