@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench import archives, detection, downtime, push, rollback, stages
+from bench import archives, detection, downtime, push, redeploy, rollback, stages
 from bench.figure import Figure
 from tests.machine import CHECKOUT
 
@@ -20,6 +20,7 @@ MEASUREMENTS = {
     "archives": archives,
     "detection": detection,
     "downtime": downtime,
+    "redeploy": redeploy,
 }
 
 

@@ -36,6 +36,9 @@ DOORS = {
     "mc_python": "_modules/mc_python.py",
     "mc_php": "_modules/mc_php.py",
     "states.mc_project": "_states/mc_project.py",
+    "states.mc_python": "_states/mc_python.py",
+    "states.mc_django": "_states/mc_django.py",
+    "states.mc_nodejs": "_states/mc_nodejs.py",
     "pillar.mc_project": "_pillar/mc_project.py",
     "output.mc_project": "_output/mc_project.py",
 }
