@@ -125,6 +125,7 @@ def test_what_cannot_be_in_an_environment_is_refused(machine: Machine) -> None:
     assert "cannot name an environment variable" in machine.refused("mc_project.env_set", "strict", from_file=str(big))
     assert "was not set by env_set" in machine.refused("mc_project.env_unset", "strict", "NEVER")
     big.write_text("x" * 10000)
+    machine.ok("mc_project.set_configuration", "strict", required_env=["FLAG", "OTHER"])
     machine.ok("mc_project.env_set", "strict", "FLAG=True", key="BIG", from_file=str(big))
     assert machine.ok("mc_project.env_get", "strict", unmask=True) == {"FLAG": "True", "BIG": "x" * 10000}
     assert os.stat(machine.project("strict") / ".corpus/settings.json").st_mode & 0o777 == 0o600

@@ -109,7 +109,7 @@ class _Change:
         if not env and "env" not in self.before:
             self.after.pop("env")
         environment.check({name: configuration.unquoted(str(value)) for name, value in env.items()})
-        version.check(projects.assembled(self.minion, self.layout, self.after).values)
+        projects.assembled(self.minion, self.layout, self.after)
 
     @property
     def words(self) -> str:
@@ -151,6 +151,7 @@ class RunningVersion(Version):
         manifest = files.read_json(layout.manifest(str(layout.running())), {})
         session.report.revision = manifest.get("revision")
         session.configure(layout.project, layout.pillar, self.request.settings)
+        version.check(session.cfg)
         self._check_space()
         self.folder.mkdir(mode=0o711)
         trees.duplicate(layout.project, self.tree)

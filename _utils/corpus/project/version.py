@@ -8,7 +8,7 @@ from typing import Any
 
 from corpus import identifiers
 from corpus.errors import ConfigurationError, PushRefused, UsageError
-from corpus.project import configuration, dot_salt, initialization, stages, suite
+from corpus.project import configuration, dot_salt, environment, initialization, stages, suite
 from corpus.project.git import repositories
 from corpus.project.running import front, health, supervision
 from corpus.project.session import Request, Session
@@ -118,10 +118,11 @@ def settled(session: Session, request: Request) -> dict[str, Any]:
 def check(cfg: Mapping[str, Any]) -> None:
     """Find now what would fail late.
 
-    :raises ConfigurationError: the health check, the tests, a notification or the web address cannot be as configured; a variable
+    :raises ConfigurationError: the environment, the health check, the tests, a notification or the web address cannot be as configured; a variable
         that is required has no value
     """
     check_required(cfg)
+    environment.check(cfg["env"])
     front.check(cfg)  # before the health check, which asks for the same host name
     health.Check.configured(cfg)
     notifications.check(cfg)
