@@ -91,10 +91,14 @@ def test_success_and_failure_are_told(
     assert set(call["stages"]) >= {"configure", "build", "switch"}
     assert "hook-token-5512" not in pushed.said + machine.ok("mc_project.log", "told")
 
+    machine.ok("mc_project.set_configuration", "told", notify={"mail": {"attach_report": True}})
     failing = tree.commit({".salt/build.sls": "b:\n  test.fail_with_changes:\n    - name: x\n"})
     assert tree.push().status != 0
     assert letters[1]["Subject"] == "[told] deploy FAILED"
-    assert "Stage build failed" in letters[1].get_content()
+    assert "Stage build failed" in letters[1].get_body().get_content()
+    (attached,) = letters[1].iter_attachments()
+    assert attached.get_filename().endswith(".html")
+    assert "Stage build failed" in attached.get_content()
     assert (posted[1]["result"], posted[1]["revision"]) == (False, failing)
 
     # nobody listens any more: the deployment is what it is, and the failure to tell is reported
