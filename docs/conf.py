@@ -35,6 +35,7 @@ DOORS = {
     "mc_project_2": "_modules/mc_project_2.py",
     "mc_python": "_modules/mc_python.py",
     "mc_php": "_modules/mc_php.py",
+    "mc_zope": "_modules/mc_zope.py",
     "states.mc_project": "_states/mc_project.py",
     "states.mc_python": "_states/mc_python.py",
     "states.mc_django": "_states/mc_django.py",

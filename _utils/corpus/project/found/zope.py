@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from corpus.project.found import files
+from corpus.errors import CorpusError
+from corpus.project import buildout
+from corpus.project.found import files, procfile
 
 
 def look(tree: Path) -> str | None:
@@ -14,5 +16,10 @@ def look(tree: Path) -> str | None:
 
 
 def values(tree: Path) -> dict[str, Any]:
-    """Return what follows from a buildout's tree."""
-    return {}
+    """Return what follows from a buildout's tree: its web process; whether two versions may have its database at once."""
+    try:
+        processes = {"web": f"venv/bin/python {buildout.FOLDER}/serve.py", **procfile.read(tree)}
+        found = buildout.read(tree)
+    except CorpusError:  # said by the stages, to whoever pushed
+        return {}
+    return {"processes": processes, "services_during_build": "keep" if found.shared else "stop"}
