@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.asking import asking
-from tests.machine import CHECKOUT, Machine
+from tests.machine import Machine
 
 APPLICATION = """
 import http.server, os, sys, time
@@ -78,36 +78,6 @@ def test_nobody_is_lost_whatever_happens(machine: Machine) -> None:
     assert set(quick.texts) == {"good", "a post_install that fails", "better"}
     assert quick.texts[-1] == "good"
     assert len(quick) > 500
-
-
-APPLICATIONS = {
-    "flask": CHECKOUT / "examples/flask",
-    "django": CHECKOUT / "examples/django",
-    "nodejs": CHECKOUT / "tests/apps/express",
-    "php": CHECKOUT / "tests/apps/php-symfony",
-}
-
-
-@pytest.mark.parametrize("name", APPLICATIONS)
-def test_real_applications_change_without_a_gap(machine: Machine, name: str) -> None:
-    """A good deployment, one that fails at its end, other variables, and the way back."""
-    machine.quick = True
-    port = machine.init(name)["http_port"]
-    tree = machine.work_tree(name, like=APPLICATIONS[name])
-    first = tree.push()
-    assert first.status == 0, first.said
-    assert machine.page(port)[0] == 200
-    with asking(port, every=0.02) as visitors:
-        tree.commit({"CHANGE": "good"})
-        good = tree.push()
-        assert good.status == 0, good.said
-        tree.commit({"CHANGE": "bad", ".salt/post_install.sls": FAILS})
-        assert "no such thing" in tree.push().errors
-        machine.ok("mc_project.env_set", name, COLOUR="blue")
-        machine.ok("mc_project.rollback", name)
-    assert visitors.lost == []
-    assert len(visitors) > 100
-    assert visitors.longest_gap < 5000
 
 
 @pytest.mark.parametrize(

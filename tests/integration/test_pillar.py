@@ -61,7 +61,7 @@ def test_a_pushed_pillar_deploys_and_a_broken_one_hurts_nobody(machine: Machine)
     (machine.project("sick") / "pillar/init.sls").write_text("{% if %}")
     machine.configure(ext_pillar=[{"mc_project": {}}])
     try:
-        machine.init("well")
+        machine.init("well", installer="generic")
         machine.pillar_tree("well", {"init.sls": "well-own: yes indeed\n"}).push()
         pushed = machine.work_tree("well", {"index.html": "one"}).push()
         assert pushed.status == 0, pushed.said

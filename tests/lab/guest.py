@@ -22,7 +22,7 @@ from tests.machine import CHECKOUT, IDENTITY, Ended, Machine, WorkTree, deadline
 
 CACHE = Path(os.environ.get("CORPUS_LAB_CACHE", "/var/cache/corpus-lab"))
 SUITE = "bookworm"
-PACKAGES = "systemd,systemd-sysv,dbus,iproute2,procps,python3,git,nginx-light,sudo,rsync,openssh-client,ca-certificates"
+PACKAGES = "systemd,systemd-sysv,dbus,iproute2,procps,python3,python3-venv,git,nginx-light,sudo,rsync,openssh-client,ca-certificates,nodejs,php-fpm,php-cli"
 PYTHON = "3.11"  # of that suite
 _SEEN_AT = "/opt/checkout"
 _SALT_CALL = """\
