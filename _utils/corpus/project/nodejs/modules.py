@@ -222,14 +222,14 @@ class Modules:
             "NODE_ENV": str(self.cfg["env"].get("NODE_ENV", "production")),
             "npm_config_cache": f"{self.cfg['home']}/.npm",
             "npm_config_update_notifier": "false",
-            # A package's files belong to one version alone: no links into a store that others share.
-            "npm_config_package_import_method": "clone-or-copy",
             "COREPACK_ENABLE_STRICT": "0",
             "YARN_NODE_LINKER": "node-modules",
             "YARN_ENABLE_TELEMETRY": "0",
             "NEXT_TELEMETRY_DISABLED": "1",
             **(env or {}),
         }
+        if self.packager.name == "pnpm":  # a package's files belong to one version alone: no links into a store
+            own["npm_config_package_import_method"] = "clone-or-copy"
         commands.run(self.cfg, argv, _without_usage(self.say), env=own)
 
 
