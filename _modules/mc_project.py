@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __virtualname__ = "mc_project"
 
 _REPORTS = (
-    "init_project deploy_project plan set_configuration env_set env_unset archive release_sync configure build reconfigure "
+    "init_project deploy_project watch plan set_configuration env_set env_unset archive release_sync configure build reconfigure "
     "activate upgrade bundle promote verify_release post_install notify rollback list_releases history log run "
     "report stats destroy_project ps scale restart logs"
 )
@@ -102,6 +102,33 @@ def deploy_project(name: str, api_version: int | None = None, test: bool = False
         salt-call --local mc_project.deploy_project shop wait=60
     """
     return _call("deploy_project", name, api_version, test=test, **kwargs)
+
+
+def watch(name: str, first: bool = True, api_version: int | None = None) -> dict[str, Any]:
+    """
+    Deploy what a developer saves, by the stages that the file concerns, until Ctrl-C. For editable mode.
+
+    Which files concern which stages says the key ``watch``; what git ignores is ignored. A deployment that fails is
+    told and ends nothing: what it did not do is done with the next change.
+
+    name
+        The project's name.
+
+    first
+        Deploy everything once at the beginning.
+
+    api_version
+        Serve the call by this version.
+
+    Returns: ``{name, result, changes, comment}``, at the end.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project.watch shop
+    """
+    return _call("watch", name, api_version, first)
 
 
 def plan(name: str, api_version: int | None = None, **kwargs: Any) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from corpus.project import (
     session,
     upgrades,
     verification,
+    watching,
 )
 from corpus.project import plan as plans
 from corpus.project import rollback as rollbacks
@@ -108,6 +109,20 @@ def deploy_project(name: str, test: bool = False, **kwargs: Any) -> dict[str, An
     with translated():
         run = plans.plan if test else deployment.deploy
         return answered(run(_minion(), name, _request(kwargs)), __context__)
+
+
+def watch(name: str, first: bool = True) -> dict[str, Any]:
+    """
+    Deploy what changes in a developer's tree, until Ctrl-C.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_project_2.watch shop
+    """
+    with translated():
+        return watching.watch(_minion(), name, session.who(), bool(first))
 
 
 def plan(name: str, **kwargs: Any) -> dict[str, Any]:

@@ -360,7 +360,15 @@ RIGHT: dict[str, list[Any]] = {
     "mapping": [{}],
     "list or mapping": [[], ["a"], {}, {"Debian": ["a"]}],
 }
-CHOSEN = {"installer", "services_during_build", "operation_mode", "default_env", "project_branch", "pillar_branch"}
+CHOSEN = {
+    "watch",
+    "installer",
+    "services_during_build",
+    "operation_mode",
+    "default_env",
+    "project_branch",
+    "pillar_branch",
+}
 
 
 @pytest.mark.parametrize("key", [key for key in KEYS.values() if not key.fixed], ids=lambda key: key.name)

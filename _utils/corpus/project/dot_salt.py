@@ -102,7 +102,7 @@ def pillar_sample() -> str:
     ]
     for key in configuration.KEYS.values():
         if not key.fixed:
-            value = yaml.safe_dump({key.name: key.default}, default_flow_style=True, width=200).strip()[1:-1]
+            value = yaml.safe_dump({key.name: key.default}, default_flow_style=True, width=10_000).strip()[1:-1]
             rows += [f"# {key.doc}", f"# {value}", ""]
     version = configuration.KEYS["api_version"].default
     for name in installers.official(version):

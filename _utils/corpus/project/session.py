@@ -47,6 +47,7 @@ class Request:
         zeros for a new branch
     :param settings: configuration for this run alone
     :param wait: seconds to wait for another deployment
+    :param follow_origin: whether a developer's tree is brought up to its origin first
     """
 
     who: str
@@ -57,6 +58,7 @@ class Request:
     replaces: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     wait: float = 0
+    follow_origin: bool = True
 
 
 class Session:

@@ -48,10 +48,11 @@ def prepare_editable(session: Session, request: Request) -> None:
     settings = {**configuration.stored_settings(layout), **request.settings}
     before = initialization.settled(session.minion, layout, settings)
     user = before["user"] if session.minion.privileged else None
-    if not session.test:
+    if request.follow_origin and not session.test:
         why = repositories.follow_origin(layout.project, before["project_branch"], user)
         session.console.line(f"project/ is left as it is: {why}" if why else "project/ follows its origin")
         repositories.follow_origin(layout.pillar, before["pillar_branch"], user)
+    if not session.test:
         dot_salt.complete(layout.salt, user, before["group"])
     session.report.revision = repositories.revision(layout.project, "HEAD", user)
     configure(session, layout.project, layout.pillar, request.settings)
