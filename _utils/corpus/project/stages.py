@@ -235,10 +235,9 @@ def install_packages(session: Session, report: StageReport) -> str:
 def fill_deploy(session: Session, report: StageReport) -> str:
     """Bring ``deploy/`` in line with the new tree, and add what production renders sls with; the stage's sls may add to it."""
     layout, cfg = session.layout, session.cfg
-    trees.wipe(layout.deploy)
-    archives.ensure_room(layout, cfg, 2 * trees.size(layout.project), "a release and its archive")
-    trees.duplicate(layout.project, layout.deploy)
-    trees.remove(layout.deploy / ".git")
+    missing = max(trees.size(layout.project) - trees.size(layout.deploy), 0)
+    archives.ensure_room(layout, cfg, missing + trees.size(layout.project), "a release and its archive")
+    trees.mirror(layout.project, layout.deploy, without=(".git",))
     told = session.found.values if session.found else found.values(layout.project, cfg["installer"])
     closure.enclose(layout.deploy / ".salt", session.installer, cfg, told)
     persistent.unlink(layout.deploy, Path(session.cfg["data_root"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import lzma
@@ -26,6 +27,8 @@ else:  # Debian 12's Python 3.11.2 has no extraction filters, and would unpack a
 
 #: member that lists the links to programs of the system: {path in the tree: absolute target}
 _LINKS = ".corpus-links.json"
+#: of compression: 8 takes four times as long for a tenth less, and every push waits for it
+_LEVEL = 3
 _SYSTEM = ("/usr/", "/bin/", "/lib/", "/lib64/")
 
 
@@ -65,11 +68,11 @@ def pack(layout: Layout, release: str, cfg: Mapping[str, Any], facts: Mapping[st
             if info.islnk() or info.isreg():
                 info.type, info.linkname, info.size = tarfile.REGTYPE, "", path.stat().st_size
                 info.mode = file_mode(info.mode)
-                contents[relative] = {"sha256": trees.sha256(path), "mode": f"{info.mode:04o}"}
-                if not relative.endswith(".pyc") and _mentions(path, own_path):
-                    bound.append(relative)
-                with path.open("rb") as content:
+                with _Read(path, own_path) as content:
                     tar.addfile(info, content)
+                contents[relative] = {"sha256": content.sha256, "mode": f"{info.mode:04o}"}
+                if content.mentioned and not relative.endswith(".pyc"):
+                    bound.append(relative)
             else:
                 if info.issym():
                     inner[relative] = info.linkname
@@ -94,15 +97,37 @@ def pack(layout: Layout, release: str, cfg: Mapping[str, Any], facts: Mapping[st
     return manifest
 
 
-def _mentions(path: Path, text: bytes) -> bool:
-    """Tell whether a file names a path: then it works nowhere else."""
-    rest = b""
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            if text in rest + block:
-                return True
-            rest = block[-len(text) :]
-    return False
+class _Read:
+    """A file that is read once, from its beginning to its end, and tells of what it was.
+
+    :param path: of the file
+    :param text: to look for in it: a file that names a path works nowhere else
+    """
+
+    def __init__(self, path: Path, text: bytes) -> None:
+        self._path, self._text, self._rest = path, text, b""
+        self._digest = hashlib.sha256()
+        self.mentioned = False
+
+    def __enter__(self) -> _Read:
+        self._stream = self._path.open("rb")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes, at most ``size``."""
+        block = self._stream.read(size)
+        self._digest.update(block)
+        self.mentioned = self.mentioned or self._text in self._rest + block
+        self._rest = (self._rest + block)[-len(self._text) :]
+        return block
+
+    @property
+    def sha256(self) -> str:
+        """Of everything that was read, in hexadecimal."""
+        return self._digest.hexdigest()
 
 
 @contextmanager
@@ -110,7 +135,7 @@ def _compressed(path: Path) -> Iterator[IO[bytes]]:
     zstandard = _zstandard()
     with (
         open(path, "wb", opener=_private) as raw,
-        zstandard.ZstdCompressor(level=8, threads=0).stream_writer(raw) as stream,
+        zstandard.ZstdCompressor(level=_LEVEL, threads=-1).stream_writer(raw) as stream,
     ):
         yield stream
 

@@ -98,6 +98,23 @@ def make_identical(source: Path, target: Path, keep: tuple[str, ...] = ()) -> No
     processes.run(["rsync", "-aAX", "--delete", "--checksum", "--numeric-ids", *excluded, f"{source}/", f"{target}/"])
 
 
+def mirror(source: Path, target: Path, without: tuple[str, ...] = ()) -> None:
+    """Make ``target`` hold what ``source`` holds; files whose size and time are the same already are not copied again.
+
+    :param without: top-level names that the target does not get
+    :raises UsageError: the target is a link
+    :raises CorpusError: rsync failed
+    """
+    if target.is_symlink():
+        raise UsageError(f"{target} is a link: make it a directory.")
+    target.mkdir(parents=True, exist_ok=True)
+    excluded = [f"--exclude=/{name}" for name in without]
+    argv = ["rsync", "-aAX", "--delete", "--delete-excluded", "--numeric-ids", "--modify-window=-1", *excluded]
+    result = processes.run([*argv, f"{source}/", f"{target}/"], check=False)
+    if result.status:
+        raise CorpusError(f"Copying {source} to {target} failed: {_reason(result)}")
+
+
 def can_reflink(source: Path, folder: Path) -> bool:
     """Tell whether files under ``source`` can share their blocks with copies in ``folder`` (btrfs, XFS)."""
     sample = next((path for path in walk(source) if path.is_file() and not path.is_symlink()), None)
