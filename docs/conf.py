@@ -14,7 +14,8 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(CHECKOUT / "_utils"))
 
 from corpus import __version__ as version  # noqa: E402 - found on the path that was just set
-from corpus.project import configuration, workflow  # noqa: E402
+from corpus.project import workflow  # noqa: E402
+from corpus.project.keys import KEYS  # noqa: E402
 
 project = "corpus"
 author = "the corpus authors"
@@ -91,7 +92,7 @@ class KeysToSet(Table):
 
     def rows(self) -> Iterator[list[str]]:
         yield ["key", "type", "default", "meaning"]
-        for key in configuration.KEYS.values():
+        for key in KEYS.values():
             if not key.fixed:
                 default = "not set" if key.default is None else f"``{key.default!r}``"
                 yield [f"``{key.name}``", key.kind, default, key.doc.replace("*", "\\*")]
@@ -104,7 +105,7 @@ class ComputedKeys(Table):
 
     def rows(self) -> Iterator[list[str]]:
         yield ["key", "type", "meaning"]
-        for key in configuration.KEYS.values():
+        for key in KEYS.values():
             if key.fixed:
                 yield [f"``{key.name}``", key.kind, key.doc.replace("*", "\\*")]
 

@@ -10,7 +10,8 @@ import yaml
 from corpus import secrets
 from corpus.errors import ConfigurationError, UsageError
 from corpus.project import configuration, workflow
-from corpus.project.configuration import KEYS, Configuration, assemble
+from corpus.project.configuration import Configuration, assemble
+from corpus.project.keys import KEYS, Key
 from corpus.project.layout import Layout
 
 GRAINS = {"os": "Debian", "os_family": "Family", "ipv4": ["127.0.0.1", "192.0.2.7"]}
@@ -116,7 +117,7 @@ def test_null_unsets_what_weaker_layers_said(layout: Layout, own_installer: Path
 
 
 @pytest.mark.parametrize("key", [key for key in KEYS.values() if not key.fixed], ids=lambda key: key.name)
-def test_null_is_the_default_of_every_key(layout: Layout, key: configuration.Key) -> None:
+def test_null_is_the_default_of_every_key(layout: Layout, key: Key) -> None:
     assert made(layout, kwargs={key.name: None}).values == made(layout).values
 
 
@@ -372,7 +373,7 @@ CHOSEN = {
 
 
 @pytest.mark.parametrize("key", [key for key in KEYS.values() if not key.fixed], ids=lambda key: key.name)
-def test_types(layout: Layout, key: configuration.Key) -> None:
+def test_types(layout: Layout, key: Key) -> None:
     for value in WRONG[key.kind]:
         with pytest.raises(ConfigurationError, match=key.name):
             made(layout, pillar={key.name: value})

@@ -12,7 +12,8 @@ import yaml
 
 from corpus import files
 from corpus.errors import CorpusError
-from corpus.project import configuration, installers, workflow
+from corpus.project import installers, workflow
+from corpus.project.keys import KEYS
 from corpus.project.takeover import own
 
 
@@ -100,11 +101,11 @@ def pillar_sample() -> str:
         "# makina-projects.<name>. Uncomment what you need; the values shown are the defaults.",
         "",
     ]
-    for key in configuration.KEYS.values():
+    for key in KEYS.values():
         if not key.fixed:
             value = yaml.safe_dump({key.name: key.default}, default_flow_style=True, width=10_000).strip()[1:-1]
             rows += [f"# {key.doc}", f"# {value}", ""]
-    version = configuration.KEYS["api_version"].default
+    version = KEYS["api_version"].default
     for name in installers.official(version):
         sample = (installers.official_root() / str(version) / name / "defaults.yaml").read_text(encoding="utf-8")
         rows += [f"# --- What the installer {name} sets when nobody else does:"]

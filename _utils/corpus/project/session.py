@@ -21,6 +21,7 @@ from corpus.errors import ConfigurationError, CorpusError, StageFailed
 from corpus.project import configuration, environment, installers, workflow
 from corpus.project.changes.packages import System
 from corpus.project.keeping import history, lock, registry, trees
+from corpus.project.keys import KEYS
 from corpus.project.layout import LINKS, Layout
 from corpus.project.minion import Minion, merged, project_pillar
 from corpus.project.running import view
@@ -31,7 +32,7 @@ from corpus.project.telling.report import Report, StageReport, failure, in_words
 from corpus.project.worker import Worker, birth
 
 #: keys of the configuration whose values are no secrets
-PUBLIC = frozenset(configuration.KEYS) - {"data", "env", "notify", "defaults", "env_defaults", "os_defaults"}
+PUBLIC = frozenset(KEYS) - {"data", "env", "notify", "defaults", "env_defaults", "os_defaults"}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from corpus import files, identifiers
 from corpus.errors import UsageError
-from corpus.project.configuration import KEYS
+from corpus.project.keys import KEYS
 from corpus.project.layout import Layout, Roots
 
 _MODULE = re.compile(r"mc_project_([0-9]{1,4})\.")
