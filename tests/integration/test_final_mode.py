@@ -3,18 +3,21 @@
 import hashlib
 import io
 import json
+import os
 import shutil
+import subprocess
+import sys
 import tarfile
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from tests.machine import CHECKOUT, Machine
+from tests.machine import CHECKOUT, Ended, Machine, run
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -150,7 +153,25 @@ def test_artifacts_that_are_not_what_they_should_be(machine: Machine, web: tuple
     assert machine.ok("mc_project.deploy_project", "strict")["result"] is True  # and it deploys again
 
 
-def test_python_application_goes_to_production_without_a_build(machine: Machine, tmp_path: Path) -> None:
+@pytest.fixture
+def cut_off() -> Iterator[Callable[[list[str]], Ended]]:
+    """Run programs where the network is cut: they reach one another by loopback, and nothing else."""
+    room = subprocess.Popen(
+        ["unshare", "--net", "sh", "-c", "ip link set lo up && echo ready && exec sleep infinity"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert room.stdout is not None
+    assert room.stdout.readline() == "ready\n"
+    yield lambda argv: run(["nsenter", f"--net=/proc/{room.pid}/ns/net", *argv])
+    room.kill()
+    room.wait()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="cutting the network needs root")
+def test_python_application_goes_to_production_without_a_build_or_a_network(
+    machine: Machine, cut_off: Callable[[list[str]], Ended], tmp_path: Path
+) -> None:
     """The same name at the same place: there the virtual environment works as staging built it."""
     machine.init("shop")
     tree = machine.work_tree("shop", like=CHECKOUT / "examples/flask")
@@ -160,16 +181,34 @@ def test_python_application_goes_to_production_without_a_build(machine: Machine,
     cooked = machine.project("shop") / "releases/deployed" / release["release"]
     for path in cooked.iterdir():
         shutil.copy(path, tmp_path) if path.is_file() else None
+    signs = machine.ok("mc_project.status", "shop")["release_key"]
     machine.ok("mc_project.destroy_project", "shop", confirm="shop")
 
     settings = machine.init(
         "shop",
         operation_mode="final",
+        trusted_keys=[signs],
+        env={"PYTHONDONTWRITEBYTECODE": "1"},  # else Python itself changes the tree as soon as it runs
         release_artifacts_urls=[f"file://{tmp_path}/{release['artifacts'][0]}"],
     )
-    done = machine.ok("mc_project.deploy_project", "shop")
-    assert done["stages"]["build"]["result"] is None
-    assert "verified" in done["stages"]["release_sync"]["comment"]
-    status, text = machine.page(settings["http_port"])
-    assert status == 200
-    assert "1.0.0" in text
+    interfaces = cut_off(["ip", "-brief", "link"]).output.splitlines()
+    assert [row.split()[0] for row in interfaces] == ["lo"]
+    machine.stop()  # what runs from here on was started without a network
+    try:
+        ended = cut_off(machine.argv("mc_project.deploy_project", "shop"))
+        assert ended.status == 0, ended.said
+        done = ended.answer
+        assert done["stages"]["build"]["result"] is None
+        assert "verified" in done["stages"]["release_sync"]["comment"]
+        fetching = "import sys, urllib.request as web; print(web.urlopen(sys.argv[1], timeout=10).read().decode())"
+        seen = cut_off([sys.executable, "-c", fetching, f"http://127.0.0.1:{settings['http_port']}/"])
+        assert seen.status == 0, seen.said
+        assert "1.0.0" in seen.output
+        assert machine.page(settings["http_port"])[0] == 0, "it runs where the network is cut"
+        verified = machine.ok("mc_project.verify_release", "shop")
+        assert verified["result"] is True, verified
+        checks = {check["what"]: check["comment"] for check in verified["checks"]}
+        assert set(checks) == {"signature", "archive", "bill of materials", "tree"}
+        assert checks["tree"].endswith("are those of the release"), "nothing beside the release was made"
+    finally:
+        machine.stop()
