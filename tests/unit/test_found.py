@@ -5,8 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from corpus.project import dot_salt, found
-from corpus.project.found import files
+from corpus.project import dot_salt, found, manifests
 
 from bench import applications
 
@@ -118,6 +117,6 @@ def test_links_inside_of_a_tree_count_and_those_that_lead_out_do_not(tmp_path: P
     (tmp_path / "outside/index.html").write_text("secret")
     (folder / "dist").symlink_to("../outside")
     (folder / "loop").symlink_to("loop")
-    assert files.text(folder, "public/index.html") == "x"
+    assert manifests.small_text(folder, "public/index.html") == "x"
     for name in ("dist/index.html", "../outside/index.html", "loop", "loop/x", ".", "real", "a\0b", "x" * 5000):
-        assert files.has(folder, name) is None
+        assert manifests.has(folder, name) is None

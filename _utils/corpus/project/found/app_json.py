@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from corpus.errors import ConfigurationError
-from corpus.project.found import files
+from corpus.project import manifests
 
 NAME = "app.json"
 #: what corpus itself gives to processes
@@ -31,7 +31,7 @@ def read(tree: Path, types: Mapping[str, str]) -> tuple[dict[str, Any], list[str
     :param types: command lines by process type, of the ``Procfile``
     :raises ConfigurationError: it is no JSON object, or a part of it is not as its schema has it
     """
-    content = files.text(tree, NAME)
+    content = manifests.small_text(tree, NAME)
     if content is None:
         return {}, []
     try:

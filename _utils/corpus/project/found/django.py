@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from corpus.project.found import files, procfile, python
+from corpus.project import manifests
+from corpus.project.found import procfile, python
 from corpus.project.python import django
 
 #: what settings usually read, and what it is here when nobody says anything else
@@ -18,7 +19,7 @@ _USUAL = {
 
 def look(tree: Path) -> str | None:
     """Return why a tree is a Django site, or None."""
-    if "django" not in (files.text(tree, "manage.py") or "").lower():
+    if "django" not in (manifests.small_text(tree, "manage.py") or "").lower():
         return None
     described = python.look(tree)
     return f"manage.py and {described}" if described else None

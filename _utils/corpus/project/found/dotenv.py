@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from corpus.project import environment
-from corpus.project.found import files
+from corpus.project import environment, manifests
 
 #: weakest first
 NAMES = (".env.defaults", ".env")
@@ -20,4 +19,4 @@ def read(tree: Path, name: str) -> dict[str, str]:
 
     :raises UsageError: a line is not ``NAME=value``
     """
-    return environment.variables(files.text(tree, name) or "", name)
+    return environment.variables(manifests.small_text(tree, name) or "", name)

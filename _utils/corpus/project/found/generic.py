@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from corpus.project.found import files
+from corpus.project import manifests
 
 
 def look(tree: Path) -> str | None:
     """Return why a tree needs nothing of an installer, or None."""
-    return files.has(tree, "Procfile") or _own_stage(tree)
+    return manifests.has(tree, "Procfile") or _own_stage(tree)
 
 
 def _own_stage(tree: Path) -> str | None:
@@ -19,7 +19,7 @@ def _own_stage(tree: Path) -> str | None:
 
     for path, generated in dot_salt.missing(tree / ".salt"):
         name = str(path.relative_to(tree))
-        if path.suffix == ".sls" and files.has(tree, name) and files.text(tree, name) != generated:
+        if path.suffix == ".sls" and manifests.has(tree, name) and manifests.small_text(tree, name) != generated:
             return name
     return None
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from corpus.errors import CorpusError
-from corpus.project.found import files, procfile
+from corpus.project import manifests
+from corpus.project.found import procfile
 from corpus.project.nodejs import starting
 
 _STARTS = re.compile(r"(\S*/)?(node|npm|npx|yarn|pnpm|next|nuxt|pm2-runtime)(\s|$)")
@@ -16,9 +17,9 @@ _LOCKS = ("package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.ya
 
 def look(tree: Path) -> str | None:
     """Return why a tree is a Node.js application, or None."""
-    if not files.has(tree, "package.json"):
+    if not manifests.has(tree, "package.json"):
         return None
-    lock = files.has(tree, *_LOCKS)
+    lock = manifests.has(tree, *_LOCKS)
     return f"package.json and {lock}" if lock else "package.json"
 
 
@@ -29,13 +30,13 @@ def starts(command: str) -> bool:
 
 def serves(tree: Path) -> bool:
     """Tell whether the package itself says how it is started."""
-    scripts = files.mapping(tree, "package.json").get("scripts")
+    scripts = manifests.json_mapping_or_empty(tree, "package.json").get("scripts")
     return isinstance(scripts, dict) and isinstance(scripts.get("start"), str)
 
 
 def builds(tree: Path) -> bool:
     """Tell whether the package itself says how it is built or started."""
-    scripts = files.mapping(tree, "package.json").get("scripts")
+    scripts = manifests.json_mapping_or_empty(tree, "package.json").get("scripts")
     return isinstance(scripts, dict) and bool({"start", "build", "heroku-postbuild"} & set(scripts))
 
 

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from corpus.errors import CorpusError
-from corpus.project import php
-from corpus.project.found import files, procfile
+from corpus.project import manifests, php
+from corpus.project.found import procfile
 
 _FRONT = ("index.php", "public/index.php", "web/index.php", "html/index.php", "docroot/index.php", "htdocs/index.php")
 
 
 def look(tree: Path) -> str | None:
     """Return why a tree is a PHP application, or None."""
-    return files.has(tree, "composer.json", *_FRONT)
+    return manifests.has(tree, "composer.json", *_FRONT)
 
 
 def values(tree: Path) -> dict[str, Any]:

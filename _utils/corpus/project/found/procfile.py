@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 from corpus.errors import ConfigurationError, CorpusError
-from corpus.project.found import files
+from corpus.project import manifests
 
 NAME = "Procfile"
 #: the type whose process runs once, before a release takes over
@@ -22,7 +22,7 @@ def read(tree: Path) -> dict[str, str]:
     :raises ConfigurationError: a line is not ``<type>: <command>``, or the file is not UTF-8
     """
     found = {}
-    text = files.text(tree, NAME) or ""
+    text = manifests.small_text(tree, NAME) or ""
     if "\ufffd" in text:
         raise ConfigurationError("Procfile: it is not UTF-8.")
     for number, line in enumerate(text.splitlines(), 1):

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from corpus.errors import CorpusError
-from corpus.project.found import files, procfile
+from corpus.project import manifests
+from corpus.project.found import procfile
 from corpus.project.python import application, dependencies, servers
 from corpus.project.python.application import Application
 
@@ -27,12 +28,12 @@ _LISTED = ["requirements.txt"]
 
 def look(tree: Path) -> str | None:
     """Return why a tree is a Python application, or None."""
-    return files.has(tree, *_DESCRIBED)
+    return manifests.has(tree, *_DESCRIBED)
 
 
 def serves(tree: Path) -> bool:
     """Tell whether a tree has what is likely the application itself, and not only tools in Python."""
-    return bool(files.has(tree, "app.py", "main.py", "wsgi.py", "asgi.py", "application.py", "manage.py"))
+    return bool(manifests.has(tree, "app.py", "main.py", "wsgi.py", "asgi.py", "application.py", "manage.py"))
 
 
 def packages(tree: Path) -> set[str]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from corpus.project.found import files, procfile
+from corpus.project import manifests
+from corpus.project.found import procfile
 
 _FOLDERS = ("public", "dist", "build", "_site", "site", "www", "html", "docs", ".")
 _SCRIPTS = ("build", "heroku-postbuild")
@@ -50,7 +51,7 @@ _GENERATORS = (
 
 def look(tree: Path) -> str | None:
     """Return why a tree is served as files, or None."""
-    if files.has(tree, "Procfile") and procfile.web(tree):
+    if manifests.has(tree, "Procfile") and procfile.web(tree):
         return None
     made = generator(tree)
     return made.sign if made else _index(tree)
@@ -62,7 +63,8 @@ def generator(tree: Path) -> Generator | None:
         (
             one
             for one in _GENERATORS
-            if files.has(tree, one.sign) and (not one.holds or re.search(one.holds, files.text(tree, one.sign) or ""))
+            if manifests.has(tree, one.sign)
+            and (not one.holds or re.search(one.holds, manifests.small_text(tree, one.sign) or ""))
         ),
         None,
     )
@@ -76,16 +78,16 @@ def values(tree: Path) -> dict[str, Any]:
     index = _index(tree)
     folder = str(Path(index).parent) if index else None
     if _scripted(tree) and folder in (None, "."):  # an index.html at the top is a source then
-        lock = files.has(tree, *_LOCKS)
+        lock = manifests.has(tree, *_LOCKS)
         build = _LOCKS[lock] if lock else ["npm install --no-audit --no-fund", "npm run build"]
         return {"document_root": _BUILT[0], "data": {"static": {"build": build}}}
     return {"document_root": folder} if folder else {}
 
 
 def _commands(tree: Path, made: Generator) -> list[str]:
-    if made.sign == "_config.yml" and files.has(tree, "Gemfile"):
+    if made.sign == "_config.yml" and manifests.has(tree, "Gemfile"):
         return ["bundle install --quiet", f"bundle exec {made.command}"]
-    if made.python and files.has(tree, "requirements.txt"):
+    if made.python and manifests.has(tree, "requirements.txt"):
         environment = "{build_root}/generator"
         return [
             f"python3 -m venv {environment}",
@@ -96,9 +98,9 @@ def _commands(tree: Path, made: Generator) -> list[str]:
 
 
 def _scripted(tree: Path) -> bool:
-    scripts = files.mapping(tree, "package.json").get("scripts")
+    scripts = manifests.json_mapping_or_empty(tree, "package.json").get("scripts")
     return isinstance(scripts, dict) and any(name in scripts for name in _SCRIPTS)
 
 
 def _index(tree: Path) -> str | None:
-    return files.has(tree, *(str(Path(folder, "index.html")) for folder in _FOLDERS))
+    return manifests.has(tree, *(str(Path(folder, "index.html")) for folder in _FOLDERS))

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from corpus.errors import CorpusError
-from corpus.project import buildout
-from corpus.project.found import files, procfile
+from corpus.project import buildout, manifests
+from corpus.project.found import procfile
 
 
 def look(tree: Path) -> str | None:
     """Return why a tree is built by zc.buildout, or None."""
-    return files.has(tree, "buildout.cfg")
+    return manifests.has(tree, "buildout.cfg")
 
 
 def values(tree: Path) -> dict[str, Any]:
