@@ -58,6 +58,8 @@ class Machine:
     options: dict[str, Any] = field(default_factory=dict)
     quick: bool = False
     """Whether ``call`` lets a warm process run salt-call's entry point, instead of starting Python anew each time."""
+    address: str = field(default="127.0.0.1", init=False)
+    """Where the machine's web front answers."""
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -131,22 +133,29 @@ class Machine:
         return ended.answer
 
     def init(self, name: str, **settings: Any) -> dict[str, Any]:
-        """Initialize a project that serves on a free loopback port; as root its user is root unless told."""
-        given = {"http_address": "127.0.0.1", "http_port": free_port(), **settings}
-        if os.geteuid() == 0:
-            given.setdefault("user", "root")
+        """Initialize a project, with the settings that fit the machine where the test names none."""
+        given = {**self.fitting(), **settings}
         self.ok("mc_project.init_project", name, **given)
         return given
 
+    def fitting(self) -> dict[str, Any]:
+        """Settings of one more project: it serves on a free loopback port; as root its user is root."""
+        user = {"user": "root"} if os.geteuid() == 0 else {}
+        return {"http_address": self.address, "http_port": free_port(), **user}
+
     def work_tree(self, name: str, files: Mapping[str, str] | None = None, like: Path | None = None) -> "WorkTree":
         """A person's own clone, with its first commit: some files, or a copy of a folder."""
-        tree = WorkTree(self, name, self.folder / "people" / name)
+        tree = self.clone(name, self.folder / "people" / name)
         if like is not None:
             shutil.copytree(like, tree.folder)
         tree.folder.mkdir(exist_ok=True)
         tree.git("init", "--quiet", "--initial-branch=main")
         tree.commit(files or {})
         return tree
+
+    def clone(self, name: str, folder: Path) -> "WorkTree":
+        """A work tree of a person who works on this machine."""
+        return WorkTree(self, name, folder)
 
     def pillar_tree(self, name: str, files: Mapping[str, str]) -> "WorkTree":
         """A person's clone of the pillar of a project."""
@@ -158,7 +167,7 @@ class Machine:
 
     def page(self, port: int, path: str = "/", host: str = "localhost") -> tuple[int, str]:
         """Return the status and the text that the web front answers."""
-        return page(port, path, host)
+        return page(port, path, host, self.address)
 
     def releases(self, name: str) -> list[dict[str, Any]]:
         return list(self.ok("mc_project.list_releases", name))
@@ -292,9 +301,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def page(port: int, path: str = "/", host: str = "localhost") -> tuple[int, str]:
-    """GET a page from loopback; status 0 when nobody answers."""
-    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers={"Host": host})
+def page(port: int, path: str = "/", host: str = "localhost", address: str = "127.0.0.1") -> tuple[int, str]:
+    """GET a page; status 0 when nobody answers."""
+    request = urllib.request.Request(f"http://{address}:{port}{path}", headers={"Host": host})
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return answer.status, answer.read().decode()

@@ -11,8 +11,6 @@ import os
 import shutil
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,32 +167,13 @@ class Guest(Machine):
             *words, *arguments, *(f"{key}={json.dumps(value)}" for key, value in keywords.items()), check=False
         )
 
-    def init(self, name: str, **settings: Any) -> dict[str, Any]:
-        """Initialize a project that is served on a port of the guest's own, as a user of its own."""
-        given = {"http_port": 8000 + len(list((self.folder / "people").iterdir())), **settings}
-        self.ok("mc_project.init_project", name, **given)
-        return given
+    def fitting(self) -> dict[str, Any]:
+        """Settings of one more project: it is served on a port of the guest's own, as a user of its own."""
+        return {"http_port": 8000 + len(list((self.folder / "people").iterdir()))}
 
-    def work_tree(self, name: str, files: Mapping[str, str] | None = None, like: Path | None = None) -> "GuestTree":
-        """A person's own clone, in the guest."""
-        tree = GuestTree(self, name, self.folder / "people" / name)
-        if like is not None:
-            shutil.copytree(like, tree.folder)
-        tree.folder.mkdir(exist_ok=True)
-        tree.git("init", "--quiet", "--initial-branch=main")
-        tree.commit(files or {})
-        return tree
-
-    def page(self, port: int, path: str = "/", host: str = "localhost") -> tuple[int, str]:
-        """Return the status and the text that the guest answers to the host."""
-        request = urllib.request.Request(f"http://{self.address}:{port}{path}", headers={"Host": host})
-        try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as err:
-            return err.code, err.read().decode(errors="replace")
-        except OSError as err:
-            return 0, str(err)
+    def clone(self, name: str, folder: Path) -> "GuestTree":
+        """A work tree of a person who works in the guest."""
+        return GuestTree(self, name, folder)
 
     def shown(self, unit: str, *properties: str) -> dict[str, str]:
         """Return properties of a unit."""

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from tests.asking import asking
-from tests.lab.guest import Guest, GuestTree
-from tests.machine import deadline
+from tests.lab.guest import Guest
+from tests.machine import WorkTree, deadline
 
 pytestmark = pytest.mark.lab
 
@@ -49,7 +49,7 @@ SECRET = "s3cret-of-the-shop"
 
 
 @pytest.fixture(scope="module")
-def tree(guest: Guest) -> GuestTree:
+def tree(guest: Guest) -> WorkTree:
     """A project that is deployed."""
     guest.init(
         "shop",
@@ -72,7 +72,7 @@ def settled(guest: Guest, version: str) -> None:
             return
 
 
-def test_units_are_confined_and_tell_no_secret(guest: Guest, tree: GuestTree) -> None:
+def test_units_are_confined_and_tell_no_secret(guest: Guest, tree: WorkTree) -> None:
     release = guest.ok("mc_project.status", "shop")["release"]
     assert guest.units("shop") == [f"corpus-shop-web@{release}.1.service"]
     (unit,) = guest.units("shop")
@@ -101,7 +101,7 @@ def test_units_are_confined_and_tell_no_secret(guest: Guest, tree: GuestTree) ->
     assert SECRET not in guest.call("mc_project.logs", "shop").said
 
 
-def test_nobody_who_asks_meanwhile_is_refused(guest: Guest, tree: GuestTree) -> None:
+def test_nobody_who_asks_meanwhile_is_refused(guest: Guest, tree: WorkTree) -> None:
     """A good push, a bad one, a rollback, more processes and new ones, with requests all the time, slow ones too."""
 
     def get(port: int, path: str, host: str) -> tuple[int, str]:
@@ -125,7 +125,7 @@ def test_nobody_who_asks_meanwhile_is_refused(guest: Guest, tree: GuestTree) -> 
     assert {unit.partition("@")[2].partition(".")[0] for unit in guest.units("shop")} == {release}
 
 
-def test_too_much_memory_is_the_end_of_a_process_and_told(guest: Guest, tree: GuestTree) -> None:
+def test_too_much_memory_is_the_end_of_a_process_and_told(guest: Guest, tree: WorkTree) -> None:
     settled(guest, "one")
     guest.page(8000, "/hoard")
     for _ in deadline(20):
@@ -135,7 +135,7 @@ def test_too_much_memory_is_the_end_of_a_process_and_told(guest: Guest, tree: Gu
     settled(guest, "one")
 
 
-def test_a_guest_that_lost_its_power_serves_again_by_itself(guest: Guest, tree: GuestTree) -> None:
+def test_a_guest_that_lost_its_power_serves_again_by_itself(guest: Guest, tree: WorkTree) -> None:
     settled(guest, "one")
     units = guest.units("shop")
     guest.cut_power()
