@@ -16,8 +16,9 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from corpus.project.keeping import signature
 
-from tests.machine import CHECKOUT, Ended, Machine, run
+from tests.machine import CHECKOUT, Ended, Machine, WorkTree, run
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -212,3 +213,73 @@ def test_python_application_goes_to_production_without_a_build_or_a_network(
         assert checks["tree"].endswith("are those of the release"), "nothing beside the release was made"
     finally:
         machine.stop()
+
+
+def test_a_release_that_was_tampered_with(machine: Machine, staging: Machine, tmp_path: Path) -> None:
+    """Whatever somebody changes on the way to production: refused with the reason, and the old page stays."""
+    first = released(staging, {"public/index.html": "first"}, "sealed")
+    signs = staging.ok("mc_project.status", "sealed")["release_key"]
+    port = machine.init(
+        "sealed",
+        operation_mode="final",
+        document_root="public",
+        trusted_keys=[signs],
+        release_artifacts_urls=[first.as_uri()],
+    )["http_port"]
+    assert machine.ok("mc_project.deploy_project", "sealed")["result"] is True
+    assert machine.page(port) == (200, "first")
+
+    tree = WorkTree(staging, "sealed", staging.folder / "people/sealed")
+    tree.commit({"public/index.html": "second"})
+    pushed = tree.push()
+    assert pushed.status == 0, pushed.said
+    release = staging.releases("sealed")[0]
+    second = staging.project("sealed") / "releases/deployed" / release["release"] / release["artifacts"][0]
+    stranger = tmp_path / "stranger_key"
+    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(stranger)])
+
+    def one_byte(path: Path, before: bytes | None = None) -> None:
+        """Change a byte in the middle of a file, or the last one of the first ``before``."""
+        content = bytearray(path.read_bytes())
+        place = content.index(before) + len(before) - 1 if before else len(content) // 2
+        content[place] ^= 1
+        path.write_bytes(content)
+
+    def signed_by_a_stranger(folder: Path) -> None:
+        (folder / "manifest.json.sig").unlink()
+        signature.sign(folder / "manifest.json", stranger)
+
+    series: list[tuple[str, Callable[[Path], object], str]] = [
+        ("archive", lambda at: one_byte(at / second.name), f"{second.name} is not what was released: its sha256 is"),
+        ("sbom", lambda at: one_byte(at / "sbom.cdx.json"), "sbom.cdx.json is not what was released: its sha256 is"),
+        ("manifest", lambda at: one_byte(at / "manifest.json", b'"0644'), "its signature is not of this manifest"),
+        ("stranger", signed_by_a_stranger, "which is none of the trusted_keys"),
+        (
+            "other",
+            lambda at: shutil.copy(first.parent / "manifest.json.sig", at),
+            "its signature is not of this manifest",
+        ),
+        (
+            "unsigned",
+            lambda at: (at / "manifest.json.sig").unlink(),
+            "it is not signed, and only signed releases are taken",
+        ),
+    ]
+    for name, tamper, words in series:
+        folder = tmp_path / name
+        shutil.copytree(second.parent, folder, ignore=lambda at, names: [n for n in names if (Path(at) / n).is_dir()])
+        tamper(folder)
+        # a sum in the url vouches for an archive only where no signature is required
+        told = hashlib.sha256((folder / second.name).read_bytes()).hexdigest()
+        url = f"{(folder / second.name).as_uri()}#sha256={told}"
+        ended = machine.call("mc_project.deploy_project", "sealed", release_artifacts_urls=[url])
+        assert ended.status == 1, (name, ended.said)
+        assert ended.answer["comment"].startswith("Stage release_sync failed: "), (name, ended.said)
+        assert words in ended.answer["comment"], (name, ended.said)
+        assert "Traceback" not in ended.said
+        assert machine.page(port) == (200, "first"), name
+
+    # as it was released, it is taken: nothing else was wrong with it
+    done = machine.ok("mc_project.deploy_project", "sealed", release_artifacts_urls=[second.as_uri()])
+    assert "signed by corpus-sealed" in done["stages"]["release_sync"]["comment"]
+    assert machine.page(port) == (200, "second")
