@@ -47,12 +47,13 @@ class Answers:
 
     @property
     def texts(self) -> list[str]:
-        """The pages that were seen, each once for as long as it did not change."""
-        seen: list[str] = []
-        for answer in self.given:
-            if answer.status == 200 and (not seen or seen[-1] != answer.text):
-                seen.append(answer.text)
-        return seen
+        """The pages in the order in which they were first seen, and the last one again when it was not seen last of all.
+
+        While the web front changes over, its old workers and its new ones answer in turns for a moment.
+        """
+        good = [answer.text for answer in self.given if answer.status == 200]
+        seen = list(dict.fromkeys(good))
+        return [*seen, good[-1]] if seen and seen[-1] != good[-1] else seen
 
     @property
     def longest_gap(self) -> float:
