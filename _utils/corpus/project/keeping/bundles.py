@@ -133,9 +133,10 @@ class _Read:
 @contextmanager
 def _compressed(path: Path) -> Iterator[IO[bytes]]:
     zstandard = _zstandard()
+    # Without threads: a worker that is forked later would wait for them for ever.
     with (
         open(path, "wb", opener=_private) as raw,
-        zstandard.ZstdCompressor(level=_LEVEL, threads=-1).stream_writer(raw) as stream,
+        zstandard.ZstdCompressor(level=_LEVEL).stream_writer(raw) as stream,
     ):
         yield stream
 
