@@ -62,7 +62,7 @@ def _uv_lock(packages: int) -> str:
         '    { url = "https://files.example.org/p-1.0-cp312.whl", hash = "sha256:' + "a" * 64 + '", size = 1000 },\n'
     )
     entry = (
-        '[[package]]\nname = "p{0}"\nversion = "1.{0}"\nsource = {{ registry = "https://pypi.org/simple" }}\n'
+        '[[package]]\nname = "p{0}"\nversion = "1.{0}"\nsource = {{ registry = "https://index.example.org/simple" }}\n'
         "wheels = [\n{1}]\n\n"
     )
     return "version = 1\nrequires-python = '>=3.10'\n\n" + "".join(entry.format(n, wheel * 12) for n in range(packages))
