@@ -48,3 +48,11 @@ class ReleaseRefused(CorpusError):
 
 class PushRefused(CorpusError):
     """A push must not be accepted; the branch stays where it was."""
+
+
+class RegistryError(CorpusError):
+    """The registry cannot be reached, is not of this corpus' version, or refuses what it was told."""
+
+
+class Conflict(RegistryError):
+    """What should be unique is there already, or what something else stands on would be gone."""

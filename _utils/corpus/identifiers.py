@@ -15,6 +15,7 @@ _PROJECT = re.compile(r"[a-z](?:[a-z0-9]|[-_](?=[a-z0-9])){0,30}")
 _RELEASE = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
 _STEP = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _BRANCH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./+-]{0,199}")
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _REVISION = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
@@ -72,6 +73,34 @@ def branch_name(value: object) -> str:
     ):
         return value
     raise UsageError(f"{shown(value)} cannot name a git branch.")
+
+
+def host_name(value: object) -> str:
+    """Return ``value`` when it can name a machine: one label of a DNS name (RFC 1123), in lower case.
+
+    :raises UsageError: it is not 1 to 63 characters of ``a-z 0-9 -``, with a letter or digit at both ends
+    """
+    if isinstance(value, str) and _LABEL.fullmatch(value):
+        return value
+    raise UsageError(
+        f"{shown(value)} cannot name a machine: use 1 to 63 lower-case letters, digits or '-', "
+        "with a letter or digit at both ends."
+    )
+
+
+def domain_name(value: object) -> str:
+    """Return ``value`` when it is a DNS name without the dot at its end, in lower case; ``_`` may begin a label.
+
+    :raises UsageError: it is not
+    """
+    if isinstance(value, str) and len(value) <= 253:
+        labels = value.removeprefix("*.").split(".")
+        if all(_LABEL.fullmatch(label.removeprefix("_")) for label in labels):
+            return value
+    raise UsageError(
+        f"{shown(value)} is not a DNS name: use lower-case labels of letters, digits and '-', joined by dots; "
+        "the first may be '*'."
+    )
 
 
 def is_revision(value: object) -> bool:

@@ -1,0 +1,175 @@
+"""Opening the registry: SQLite (a file beside the controller's other data) or PostgreSQL, by its url.
+
+.. code-block:: python
+
+    registry = Registry("sqlite:////srv/corpus/registry.sqlite3", Path("/srv/corpus/secrets.key"))
+    registry.upgrade()
+    with registry.session() as session:          # commits at the end, rolls back on an exception
+        session.add(Owner(name="ada"))
+    with registry.reading() as session:          # a consistent view that nobody waits for
+        ...
+
+A writing session holds off other writers on SQLite, and rows of theirs on PostgreSQL: keep it short, and never open
+one inside another. Objects stay readable after their session, with the columns that were loaded in it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, StatementError
+from sqlalchemy.orm import Session
+
+from corpus.controller.registry.models import Base
+from corpus.errors import Conflict, RegistryError, UsageError
+
+#: Seconds that a writer waits for another one on SQLite, and that a connection to PostgreSQL may take.
+PATIENCE = 30
+CONNECTING = 5
+
+
+class Registry:
+    """The registry at a url.
+
+    It can be shared between threads and survives a fork: every process gets connections of its own.
+
+    :param url: ``sqlite:////absolute/path`` or ``postgresql://user:password@host:port/name``
+    :param key_file: absolute path of the key that credentials are encrypted with; made on first use
+    """
+
+    def __init__(self, url: str, key_file: Path) -> None:
+        self.url = _checked(url)
+        self.key_file = key_file
+        self._engines: dict[int, Engine] = {}  # by process: a child must neither use nor close its parent's
+        self._opening = threading.Lock()
+        self._local = threading.local()
+
+    def __repr__(self) -> str:
+        """The url without its password."""
+        return f"<Registry {self.url.render_as_string(hide_password=True)}>"
+
+    @property
+    def engine(self) -> Engine:
+        """This process' engine."""
+        with self._opening:
+            if os.getpid() not in self._engines:
+                self._engines[os.getpid()] = _engine(self.url)
+            return self._engines[os.getpid()]
+
+    def close(self) -> None:
+        """Give up this process' connections; the next session opens new ones."""
+        engine = self._engines.pop(os.getpid(), None)
+        if engine is not None:
+            engine.dispose()
+
+    def upgrade(self) -> bool:
+        """Make the tables those of this corpus; return whether anything changed."""
+        with _explained():
+            Base.metadata.create_all(self.engine)
+        return True
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """A session that writes: committed at the end, rolled back on an exception.
+
+        :raises Conflict: what should be unique is taken, or something still stands on what was deleted
+        :raises RegistryError: the database cannot be reached, or holds something else than a registry
+        """
+        if getattr(self._local, "writing", False):
+            raise RegistryError("A session of the registry is open in this thread already: end it first.")
+        self._local.writing = True
+        try:
+            with _explained(), Session(self.engine, expire_on_commit=False) as session, session.begin():
+                yield session
+        finally:
+            self._local.writing = False
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session that only reads; whatever it changes is forgotten."""
+        engine = self.engine.execution_options(corpus_reads=True)
+        with _explained(), Session(engine, expire_on_commit=False, autoflush=False) as session:
+            yield session
+
+
+def _checked(text: str) -> URL:
+    try:
+        url = make_url(text)
+    except ArgumentError as err:
+        raise UsageError("The registry's url is none: use sqlite:////path or postgresql://user@host/name.") from err
+    kind = url.get_backend_name()
+    if kind == "postgresql":
+        return url.set(drivername="postgresql+psycopg")
+    if kind != "sqlite":
+        raise UsageError(f"A registry cannot be kept in {kind}: use sqlite:////path or postgresql://user@host/name.")
+    if not url.database or not Path(url.database).is_absolute():
+        raise UsageError(
+            "A registry in SQLite is a file with an absolute path: sqlite:////srv/corpus/registry.sqlite3."
+        )
+    return url
+
+
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() == "sqlite":
+        return _sqlite(url)
+    try:
+        return create_engine(
+            url,
+            pool_size=2,
+            max_overflow=8,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": CONNECTING, "application_name": "corpus"},
+        )
+    except (ImportError, NoSuchModuleError) as err:
+        raise RegistryError(f"PostgreSQL's driver is missing ({err}): pip install 'corpus-salt[controller]'.") from err
+
+
+def _sqlite(url: URL) -> Engine:
+    path = Path(str(url.database))
+    if not path.exists():  # nobody else may read it, nor what SQLite puts beside it
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+        except OSError as err:
+            raise RegistryError(f"The registry {path} cannot be made: {err.strerror}.") from err
+    engine = create_engine(url, connect_args={"timeout": PATIENCE})
+
+    @event.listens_for(engine, "connect")
+    def connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # or the driver begins transactions when it likes
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.execute("PRAGMA synchronous = FULL")  # a step that is journaled survives a power cut
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # A writer that began by reading could not go on once another one has written.
+        reads = connection.get_execution_options().get("corpus_reads", False)
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError as err:
+        raise Conflict(f"The registry refuses: {_first_line(err)}.") from err
+    except DBAPIError as err:
+        raise RegistryError(f"The registry failed: {_first_line(err)}.") from err
+    except StatementError as err:  # a value that a column does not take
+        raise RegistryError(f"The registry cannot keep that: {_first_line(err)}.") from err
+
+
+def _first_line(err: StatementError) -> str:
+    words = str(err.orig).strip().splitlines()
+    return words[0].rstrip(".") if words else type(err.orig).__name__
