@@ -2,13 +2,20 @@
 
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from corpus.controller.registry.models import Owner
-from corpus.controller.registry.store import Registry
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from corpus.controller.registry import migrations
+from corpus.controller.registry.models import Base, Owner
+from corpus.controller.registry.store import Registry, alembic_configuration
 from corpus.errors import Conflict, RegistryError, UsageError
-from sqlalchemy import select, text
+from sqlalchemy import CheckConstraint, inspect, select, text
+
+from tests.registries import Databases
 
 
 def _names(registry: Registry) -> list[str]:
@@ -103,3 +110,48 @@ def test_what_cannot_be_opened_is_said(tmp_path: Path) -> None:
     with pytest.raises(RegistryError) as failed, unreachable.session() as session:
         session.scalar(select(1))
     assert "s3cret" not in str(failed.value)
+
+
+def test_migrations_make_what_the_models_say(registry: Registry) -> None:
+    with registry.engine.connect() as connection:
+        known = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(known, Base.metadata) == []
+        script = ScriptDirectory.from_config(alembic_configuration(connection))
+        assert script.get_heads() == [migrations.HEAD]
+        # what Alembic does not compare: constraints that check, and what a key does when its target goes
+        made, said = inspect(connection), Base.metadata.tables
+        for name, table in said.items():
+            checks = {part.name for part in table.constraints if isinstance(part, CheckConstraint)}
+            assert {found["name"] for found in made.get_check_constraints(name)} == checks
+            rules = {(part.name, part.ondelete) for part in table.foreign_key_constraints}
+            assert {(key["name"], key["options"].get("ondelete")) for key in made.get_foreign_keys(name)} == rules
+
+
+def test_an_upgrade_is_done_once_by_however_many_ask(tmp_path: Path, postgres: Databases) -> None:
+    for url in (f"sqlite:///{tmp_path}/r.sqlite3", postgres.new()):
+        registries = [Registry(url, tmp_path / "key") for _ in range(4)]
+        with ThreadPoolExecutor(4) as threads:
+            changed = list(threads.map(Registry.upgrade, registries))
+        assert sorted(changed) == [False, False, False, True]
+        for one in registries:
+            one.close()
+
+
+def test_a_registry_of_another_corpus_is_not_touched(registry: Registry) -> None:
+    with registry.session() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    other = Registry(registry.url.render_as_string(hide_password=False), registry.key_file)
+    for touch in (other.upgrade, lambda: _names(other)):
+        with pytest.raises(RegistryError, match="newer corpus"):
+            touch()
+    other.close()
+
+
+def test_an_empty_database_says_what_to_do(tmp_path: Path) -> None:
+    registry = Registry(f"sqlite:///{tmp_path}/r.sqlite3", tmp_path / "key")
+    with pytest.raises(RegistryError, match=r"has no tables yet: run `salt-run mc_registry.upgrade`"):
+        _names(registry)
+    assert registry.upgrade()
+    assert not registry.upgrade()
+    assert _names(registry) == []
+    registry.close()

@@ -2,8 +2,7 @@
 
 .. code-block:: python
 
-    registry = Registry("sqlite:////srv/corpus/registry.sqlite3", Path("/srv/corpus/secrets.key"))
-    registry.upgrade()
+    registry = Registry("sqlite:////srv/corpus/registry.sqlite3", Path("/srv/corpus/secrets.key"), upgrade=True)
     with registry.session() as session:          # commits at the end, rolls back on an exception
         session.add(Owner(name="ada"))
     with registry.reading() as session:          # a consistent view that nobody waits for
@@ -15,6 +14,7 @@ one inside another. Objects stay readable after their session, with the columns 
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 from collections.abc import Iterator
@@ -22,17 +22,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, StatementError
 from sqlalchemy.orm import Session
 
-from corpus.controller.registry.models import Base
+from corpus.controller.registry import migrations
 from corpus.errors import Conflict, RegistryError, UsageError
 
 #: Seconds that a writer waits for another one on SQLite, and that a connection to PostgreSQL may take.
 PATIENCE = 30
 CONNECTING = 5
+#: The advisory lock that an upgrade on PostgreSQL holds.
+_UPGRADING = 0x636F72707573
 
 
 class Registry:
@@ -42,14 +44,18 @@ class Registry:
 
     :param url: ``sqlite:////absolute/path`` or ``postgresql://user:password@host:port/name``
     :param key_file: absolute path of the key that credentials are encrypted with; made on first use
+    :param upgrade: whether to make the tables those of this corpus now
     """
 
-    def __init__(self, url: str, key_file: Path) -> None:
+    def __init__(self, url: str, key_file: Path, upgrade: bool = False) -> None:
         self.url = _checked(url)
         self.key_file = key_file
         self._engines: dict[int, Engine] = {}  # by process: a child must neither use nor close its parent's
         self._opening = threading.Lock()
         self._local = threading.local()
+        self._known: set[int] = set()  # processes that found the tables to be of this corpus
+        if upgrade:
+            self.upgrade()
 
     def __repr__(self) -> str:
         """The url without its password."""
@@ -70,10 +76,45 @@ class Registry:
             engine.dispose()
 
     def upgrade(self) -> bool:
-        """Make the tables those of this corpus; return whether anything changed."""
-        with _explained():
-            Base.metadata.create_all(self.engine)
+        """Make the tables those of this corpus; return whether anything changed.
+
+        One transaction: an upgrade that fails changes nothing. Several that run at once do it once.
+
+        :raises RegistryError: the tables are of a newer corpus, or do not take the change
+        """
+        from alembic import command
+
+        with _explained(), self.engine.execution_options(corpus_reads=True).connect() as connection:
+            if connection.dialect.name == "sqlite":  # tables are replaced by copies, which keys must not hinder
+                connection.exec_driver_sql("COMMIT")
+                connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            else:
+                connection.execute(select(func.pg_advisory_xact_lock(_UPGRADING)))
+            before = _revision(connection)
+            if before == migrations.HEAD:
+                return False
+            _known(before)
+            command.upgrade(alembic_configuration(connection), "head")
+            if connection.dialect.name == "sqlite":
+                if wrong := connection.exec_driver_sql("PRAGMA foreign_key_check").all():
+                    raise RegistryError(f"The upgrade would leave rows of {wrong[0][0]} that refer to nothing.")
+                connection.exec_driver_sql("COMMIT")
+                connection.exec_driver_sql("PRAGMA foreign_keys = ON")
+                connection.exec_driver_sql("BEGIN")
+            connection.commit()
         return True
+
+    def revision(self) -> str | None:
+        """The revision of the tables that are there, or None when there are none."""
+        with _explained(), self.engine.execution_options(corpus_reads=True).connect() as connection:
+            return _revision(connection)
+
+    def _check_revision(self) -> None:
+        """Once in each process: a registry of another corpus is neither read nor written."""
+        if os.getpid() not in self._known:
+            _known(self.revision(), migrations.HEAD)
+            self._known.add(os.getpid())
 
     @contextmanager
     def session(self) -> Iterator[Session]:
@@ -84,6 +125,7 @@ class Registry:
         """
         if getattr(self._local, "writing", False):
             raise RegistryError("A session of the registry is open in this thread already: end it first.")
+        self._check_revision()
         self._local.writing = True
         try:
             with _explained(), Session(self.engine, expire_on_commit=False) as session, session.begin():
@@ -94,14 +136,41 @@ class Registry:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A session that only reads; whatever it changes is forgotten."""
+        self._check_revision()
         engine = self.engine.execution_options(corpus_reads=True)
         with _explained(), Session(engine, expire_on_commit=False, autoflush=False) as session:
             yield session
 
 
-def _checked(text: str) -> URL:
+def alembic_configuration(connection: Connection) -> Any:
+    """What Alembic's commands need to work on a connection."""
+    from alembic.config import Config
+
+    settings = Config(stdout=io.StringIO())
+    settings.set_main_option("script_location", str(Path(migrations.__file__).parent).replace("%", "%%"))
+    settings.attributes["connection"] = connection
+    return settings
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return found
+
+
+def _known(found: str | None, wanted: str | None = None) -> None:
+    """Refuse tables of a newer corpus and, when one revision is wanted, those of another."""
+    if found is not None and found > migrations.HEAD:
+        raise RegistryError(f"The registry was upgraded by a newer corpus (its revision is {found}): install that one.")
+    if wanted is not None and found != wanted:
+        state = "has no tables yet" if found is None else f"is of revision {found}, and this corpus needs {wanted}"
+        raise RegistryError(f"The registry {state}: run `salt-run mc_registry.upgrade`.")
+
+
+def _checked(words: str) -> URL:
     try:
-        url = make_url(text)
+        url = make_url(words)
     except ArgumentError as err:
         raise UsageError("The registry's url is none: use sqlite:////path or postgresql://user@host/name.") from err
     kind = url.get_backend_name()
