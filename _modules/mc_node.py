@@ -1,0 +1,137 @@
+"""
+Compute node
+============
+
+What a compute node does for its guests: the bridge that they are plugged to, the traffic that reaches them, and an
+account of what the node is able to.
+
+Guests are reached in two ways. http and https go by host name through the node's haproxy; ssh goes by a port of the
+node. Everything else is dropped, between guests as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from corpus.door import translated
+from corpus.node import bridge as guests_bridge
+from corpus.node.traffic import change
+from corpus.node.traffic.places import Places
+from corpus.node.traffic.wanted import Wanted
+
+if TYPE_CHECKING:
+    __opts__: dict[str, Any]
+
+__virtualname__ = "mc_node"
+
+
+def __virtual__():
+    return __virtualname__
+
+
+def traffic(wanted: Mapping[str, Any], test: bool = False) -> dict[str, Any]:
+    """
+    Make the node's inbound traffic what it shall be, wholly or not at all, and without closing a connection.
+
+    One nftables table is replaced in one transaction, haproxy's maps are exchanged while it runs. Asked for the same
+    again, nothing is touched; what somebody changed by hand is put right.
+
+    wanted
+        ``bridge`` (``corpus0``), ``network`` and ``network6`` (of the guests), ``http_port`` (80) and ``https_port``
+        (443) of the node, and ``guests``: a list of mappings with ``name``, ``address``, ``address6``, ``ssh_port``
+        (of the node), ``names`` (host names; ``*.example.org`` is allowed), ``http_port`` (80) and ``https_port``
+        (443) of the guest, ``owner`` (guests of one owner may talk to each other), ``open_to`` (names of further
+        guests that may talk to this one).
+
+    test
+        Tell what would be done, and do nothing.
+
+    Returns: ``{name, result, changes, comment}``; ``result`` is None when ``test`` found something to do.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_node.traffic '{network: 10.64.1.0/24, guests: [{name: shop, address: 10.64.1.2, ssh_port: 40000, names: [shop.example.org]}]}'
+    """
+    with translated():
+        asked, places = Wanted.parsed(wanted), Places.configured(__opts__)
+        changes = (change.plan if test else change.settle)(asked, places).changes()
+    return _report("traffic", changes, test)
+
+
+def traffic_plan(wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Tell what :py:func:`traffic` would change, and change nothing.
+
+    wanted
+        As there.
+
+    Returns: ``{name, result, changes, comment}``
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_node.traffic_plan '{network: 10.64.1.0/24, guests: []}'
+    """
+    return traffic(wanted, test=True)
+
+
+def served() -> dict[str, Any]:
+    """
+    Return what the node does with inbound traffic at this moment, as the kernel and haproxy have it.
+
+    Returns: ``{table, ssh_ports: {port: [address]}, proxy, http: {host name: address|port}, https}``; ``table`` and
+    ``proxy`` tell whether they are there.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_node.served
+    """
+    with translated():
+        return change.served(Places.configured(__opts__))
+
+
+def bridge(name: str = "corpus0", network: str = "", network6: str = "", test: bool = False) -> dict[str, Any]:
+    """
+    Make the bridge that guests are plugged to, now and for every boot; the node has the first address of each network.
+
+    name
+        Of the interface.
+
+    network
+        Of the guests, IPv4: ``10.64.1.0/24``.
+
+    network6
+        Of the guests, IPv6: ``fd00:64:1::/64``.
+
+    test
+        Tell what would be done, and do nothing.
+
+    Returns: ``{name, result, changes, comment}``
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_node.bridge corpus0 network=10.64.1.0/24 network6=fd00:64:1::/64
+    """
+    with translated():
+        work = guests_bridge.plan if test else guests_bridge.make
+        changes = work(name, network, network6, Places.configured(__opts__))
+    return _report(name, changes, test)
+
+
+def _report(name: str, changes: dict[str, Any], test: bool) -> dict[str, Any]:
+    """As a state returns it."""
+    done = "It would change." if test else "It was changed."
+    return {
+        "name": name,
+        "result": None if test and changes else True,
+        "changes": changes,
+        "comment": done if changes else "It is as it shall be.",
+    }
