@@ -46,30 +46,34 @@ lxc.net.0.ipv4.gateway = {gateway}
 """
 
 
-def root_file_system() -> Path:
-    """Return the root file system that guests lie over; made when it is not there or its recipe changed."""
+def root_file_system(kind: str = "guest", packages: str = PACKAGES) -> Path:
+    """Return the root file system that guests lie over; made when it is not there or its recipe changed.
+
+    :param kind: what it is for; one of each kind is kept
+    :param packages: Debian's, separated by commas
+    """
     recipe = [
         SUITE,
-        PACKAGES,
+        packages,
         PYTHON,
         _SALT_CALL,
         (CHECKOUT / "pyproject.toml").read_text().partition("[project.opt")[0],
     ]
-    folder = CACHE / hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:16]
+    folder = CACHE / f"{kind}-{hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:16]}"
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
         if not folder.exists():
-            for old in CACHE.glob("*/"):
+            for old in CACHE.glob(f"{kind}-*/"):
                 shutil.rmtree(old, ignore_errors=True)
-            half = CACHE / "half"
-            _make(half)
+            half = CACHE / f"{kind}-half"
+            _make(half, packages)
             half.rename(folder)
     return folder
 
 
-def _make(root: Path) -> None:
-    _done(["mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, str(root)])
+def _make(root: Path, packages: str) -> None:
+    _done(["mmdebstrap", "--variant=minbase", f"--include={packages}", SUITE, str(root)])
     home = root / "opt/corpus"
     (home / "bin").mkdir(parents=True)
     (home / "bin/python").symlink_to("/usr/bin/python3")

@@ -1,0 +1,442 @@
+"""A cloud on one machine: a mastersalt on a bridge, bare machines beside it (LXC; systemd and sshd), PowerDNS, a mail sink.
+
+The bare machines are overlays over one root file system that is made once (:mod:`tests.lab.guest`); it has the programs
+of a compute node and Salt below ``/opt/corpus``, so that nothing has to be downloaded while a test waits. Containers run
+in these containers. Everything is named by the process of the test.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from email.message import Message
+from pathlib import Path
+from typing import Any
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.handlers import Message as Handler
+
+from tests.lab import guest
+from tests.machine import CHECKOUT, Ended, deadline, free_port, run
+
+PACKAGES = f"{guest.PACKAGES},lxc,haproxy,nftables,btrfs-progs,kmod,zstd,curl"
+ZONE = "corpus.test"
+_BIN = Path(sys.executable).parent
+_CONFIG = """\
+lxc.include = /usr/share/lxc/config/common.conf
+lxc.include = /usr/share/lxc/config/nesting.conf
+lxc.arch = linux64
+lxc.apparmor.profile = unconfined
+lxc.cap.drop =
+lxc.cgroup.devices.allow = a
+lxc.uts.name = {hostname}
+lxc.rootfs.path = overlay:{lower}:{upper}
+lxc.mount.auto = cgroup:rw:force
+lxc.mount.entry = {checkout} opt/checkout none bind,ro,create=dir 0 0
+lxc.mount.entry = {disk} srv none bind,create=dir 0 0
+lxc.net.0.type = veth
+lxc.net.0.link = {bridge}
+lxc.net.0.flags = up
+lxc.net.0.name = eth0
+lxc.net.0.ipv4.address = {address}/24
+lxc.net.0.ipv4.gateway = {gateway}
+lxc.net.0.ipv6.address = {address6}/64
+lxc.net.0.ipv6.gateway = {gateway6}
+"""
+# Where the kernel has cpu and cpuacct apart, systemd joins them, and containers in containers would not start.
+_CGROUPS = """\
+#!/bin/sh
+set -e
+[ -d /sys/fs/cgroup/cpu,cpuacct ] || exit 0
+mountpoint -q /sys/fs/cgroup/cpuacct && exit 0
+mount -o remount,rw /sys/fs/cgroup
+cd /sys/fs/cgroup
+rm -f cpu cpuacct
+mountpoint -q cpu,cpuacct && umount cpu,cpuacct
+rmdir cpu,cpuacct
+for name in cpu cpuacct; do mkdir -p $name; mount -t cgroup -o $name cgroup $name; done
+"""
+_CGROUPS_UNIT = """\
+[Unit]
+Description=Mount the cgroup controllers as the kernel has them
+DefaultDependencies=no
+Before=sysinit.target
+[Service]
+Type=oneshot
+ExecStart=/usr/local/sbin/lab-cgroups
+"""
+_SALT_MINION = """\
+#!/opt/corpus/bin/python
+import sys
+from salt.scripts import salt_minion
+sys.exit(salt_minion())
+"""
+
+
+def _done(*argv: object, timeout: float = 280) -> Ended:
+    ended = run([str(word) for word in argv], timeout=timeout)
+    assert ended.status == 0, ended.said
+    return ended
+
+
+@dataclass
+class BareMachine:
+    """A machine that runs sshd and knows nothing of corpus.
+
+    :param folder: on the host; has the machine's changes and its disk
+    :param public: the public key that its root accepts
+    """
+
+    hostname: str
+    folder: Path
+    bridge: str
+    address: str
+    address6: str
+    gateway: str
+    gateway6: str
+    public: str
+
+    @property
+    def container(self) -> str:
+        return f"{self.hostname}-{os.getpid()}"
+
+    def start(self) -> None:
+        """Start it, and wait until systemd has started everything."""
+        upper, disk = self.folder / "upper", self.folder / "disk"
+        if not upper.exists():
+            self._prepare(upper, disk)
+        log = self.folder / "lxc.log"
+        _done("lxc-start", "-P", self.folder, "-n", self.container, "-o", log, "-l", "INFO")
+        for _ in deadline(60):
+            state = self.run("systemctl", "is-system-running", check=False).output.strip()
+            if state in ("running", "degraded"):
+                assert state == "running", self.run("systemctl", "--failed", check=False).output
+                return
+
+    def _prepare(self, upper: Path, disk: Path) -> None:
+        lower = guest.root_file_system("machine", PACKAGES)
+        files = {
+            "etc/hostname": f"{self.hostname}\n",
+            "etc/hosts": f"127.0.0.1 localhost\n{self.address} {self.hostname}\n",
+            "etc/resolv.conf": "",
+            "etc/machine-id": "",
+            "root/.ssh/authorized_keys": self.public,
+            "usr/local/sbin/lab-cgroups": _CGROUPS,
+            "etc/systemd/system/lab-cgroups.service": _CGROUPS_UNIT,
+            "opt/corpus/bin/salt-minion": _SALT_MINION,
+        }
+        disk.mkdir(parents=True)
+        for name, text in files.items():
+            path = upper / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        for name in ("usr/local/sbin/lab-cgroups", "opt/corpus/bin/salt-minion"):
+            (upper / name).chmod(0o755)
+        for name in ("root", "root/.ssh"):
+            (upper / name).chmod(0o700)
+        wants = upper / "etc/systemd/system/sysinit.target.wants"
+        wants.mkdir()
+        (wants / "lab-cgroups.service").symlink_to("/etc/systemd/system/lab-cgroups.service")
+        for name in ("multi-user.target.wants/haproxy.service", "multi-user.target.wants/nginx.service"):
+            if (lower / "etc/systemd/system" / name).is_symlink():  # a bare machine serves nothing
+                (upper / "etc/systemd/system" / name).parent.mkdir(exist_ok=True)
+                os.mknod(upper / "etc/systemd/system" / name, 0o020000, os.makedev(0, 0))  # not there, says overlayfs
+        (upper / "etc/ssh").mkdir()
+        for kind in ("ecdsa", "ed25519", "rsa"):
+            path = upper / f"etc/ssh/ssh_host_{kind}_key"
+            if kind == "ed25519":
+                _done("ssh-keygen", "-q", "-t", kind, "-N", "", "-C", f"root@{self.hostname}", "-f", path)
+            else:  # the image's own would be the same everywhere
+                os.mknod(path, 0o020000, os.makedev(0, 0))
+        (self.folder / self.container).mkdir()
+        values = {
+            "hostname": self.hostname,
+            "lower": lower,
+            "upper": upper,
+            "disk": disk,
+            "checkout": CHECKOUT,
+            "bridge": self.bridge,
+            "address": self.address,
+            "address6": self.address6,
+            "gateway": self.gateway,
+            "gateway6": self.gateway6,
+        }
+        loops = "".join(
+            f"lxc.mount.entry = /dev/{name} dev/{name} none bind,create=file 0 0\n" for name in _loop_devices()
+        )
+        (self.folder / self.container / "config").write_text(_CONFIG.format(**values) + loops)
+
+    def run(self, *argv: str, check: bool = True) -> Ended:
+        """Run a program on it, as root, from outside."""
+        path = "--set-var=PATH=/opt/corpus/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        ended = run(["lxc-attach", "-P", str(self.folder), "-n", self.container, "--clear-env", path, "--", *argv])
+        assert ended.status == 0 or not check, ended.said
+        return ended
+
+    def cut_power(self) -> None:
+        """End everything on it at once, and start it again."""
+        self.stop()
+        self.start()
+
+    def stop(self) -> None:
+        subprocess.run(
+            ["lxc-stop", "-P", str(self.folder), "-n", self.container, "--kill"], check=False, capture_output=True
+        )
+
+
+def _loop_devices(many: int = 32) -> list[str]:
+    for number in range(many):
+        path = Path(f"/dev/loop{number}")
+        if not path.exists():
+            os.mknod(path, 0o060660, os.makedev(7, number))
+    return ["loop-control", *(f"loop{number}" for number in range(many))]
+
+
+class Mails(Handler):
+    """What was sent, newest last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.received: list[Message] = []
+
+    def handle_message(self, message: Message) -> None:
+        self.received.append(message)
+
+
+@dataclass
+class Cloud:
+    """A cloud that runs: its controller is the host of the tests."""
+
+    folder: Path
+    network: str
+    """The first three numbers of its addresses."""
+    machines: list[BareMachine]
+    mails: Mails
+    dns_port: int
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def address(self) -> str:
+        """The controller's."""
+        return f"{self.network}.1"
+
+    @property
+    def key(self) -> Path:
+        """The private key that the bare machines accept."""
+        return self.folder / "operator"
+
+    @property
+    def conf(self) -> Path:
+        return self.folder / "etc"
+
+    def argv(self, function: str, *arguments: str, **keywords: Any) -> list[str]:
+        words = [str(_BIN / "salt-run"), "-c", str(self.conf), "--log-level=error", "--out=json", function]
+        return [*words, *arguments, *(f"{key}={json.dumps(value)}" for key, value in keywords.items())]
+
+    def run(self, function: str, *arguments: str, timeout: float = 280, **keywords: Any) -> Ended:
+        """``salt-run``, as an administrator would."""
+        return run(self.argv(function, *arguments, **keywords), timeout=timeout)
+
+    def ok(self, function: str, *arguments: str, **keywords: Any) -> Any:
+        """``salt-run``; its answer. It must have worked."""
+        ended = self.run(function, *arguments, **keywords)
+        assert ended.status == 0, ended.said
+        answer = json.loads(ended.output)
+        assert not (isinstance(answer, dict) and answer.get("result") is False), ended.said
+        return answer
+
+    def refused(self, function: str, *arguments: str, **keywords: Any) -> str:
+        """``salt-run``; its complaint. It must have failed, with words for a person."""
+        ended = self.run(function, *arguments, **keywords)
+        assert ended.status != 0, ended.said
+        assert "Traceback" not in ended.said, ended.said
+        return ended.said.strip()
+
+    def begin(self, function: str, *arguments: str, **keywords: Any) -> "subprocess.Popen[str]":
+        """Start ``salt-run`` and do not wait for it."""
+        return subprocess.Popen(
+            self.argv(function, *arguments, **keywords),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def salt(self, minion: str, function: str, *arguments: str) -> Ended:
+        """``salt``, as an administrator would."""
+        return run([str(_BIN / "salt"), "-c", str(self.conf), "--out=json", minion, function, *arguments])
+
+    def minions(self) -> list[str]:
+        """The ids of the accepted keys."""
+        return sorted(path.name for path in (self.folder / "root/etc/salt/pki/master/minions").iterdir())
+
+    def resolved(self, name: str, kind: str = "A") -> list[str]:
+        """What the name server answers."""
+        words = ["dig", "+short", "+tries=1", "@127.0.0.1", "-p", str(self.dns_port), name, kind]
+        return sorted(run(words).output.split())
+
+    def page(self, name: str, path: str = "/") -> tuple[int, str]:
+        """GET a page by its name: status 0 when the name or the page is not there."""
+        addresses = self.resolved(name)
+        if not addresses:
+            return 0, f"{name} has no address"
+        words = ["--silent", "--show-error", "--max-time", "10", "--write-out", "\\n%{http_code}"]
+        ended = run(["curl", *words, "--resolve", f"{name}:80:{addresses[0]}", f"http://{name}{path}"])
+        text, _, status = ended.output.rpartition("\n")
+        return int(status or 0), text or ended.errors
+
+
+@contextmanager
+def running(folder: Path, machines: int = 2) -> Iterator[Cloud]:
+    """A cloud while the block runs: nothing is initialized yet.
+
+    :param folder: short (sockets lie below it); not on an overlay
+    :param machines: how many bare ones
+    """
+    number = os.getpid() % 250 + 2
+    network, network6 = f"10.212.{number}", f"fd00:212:{number:x}:"
+    bridge = f"cloud{os.getpid() % 1000000}"
+    with ExitStack() as stack:
+        stack.callback(subprocess.run, ["ip", "link", "delete", bridge], check=False, capture_output=True)
+        _done("ip", "link", "add", bridge, "type", "bridge")
+        _done("ip", "address", "add", f"{network}.1/24", "dev", bridge)
+        _done("ip", "address", "add", f"{network6}:1/64", "dev", bridge, "nodad")
+        _done("ip", "link", "set", bridge, "up")
+        _done("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "operator", "-f", folder / "operator")
+        public = (folder / "operator.pub").read_text()
+        bare = [
+            BareMachine(
+                f"node{n}",
+                folder / f"node{n}",
+                bridge,
+                f"{network}.{10 + n}",
+                f"{network6}:{10 + n}",
+                f"{network}.1",
+                f"{network6}:1",
+                public,
+            )
+            for n in range(1, machines + 1)
+        ]
+        for machine in bare:
+            stack.callback(machine.stop)
+        starts = [threading.Thread(target=machine.start) for machine in bare]
+        for thread in starts:
+            thread.start()
+        mails, mail_port = Mails(), free_port()
+        sink = Controller(mails, hostname="127.0.0.1", port=mail_port)
+        sink.start()
+        stack.callback(sink.stop)
+        server = stack.enter_context(_name_server(folder))
+        cloud = Cloud(folder, network, bare, mails, server["port"])
+        cloud.settings = {
+            "home": str(folder / "home"),
+            "zone": ZONE,
+            "nameservers": [f"ns1.{ZONE}"],
+            "dns": {"url": server["url"], "api_key_file": server["key_file"]},
+            "mail": {
+                "host": "127.0.0.1",
+                "port": mail_port,
+                "sender": "corpus@example.org",
+                "sysadmins": ["ops@example.org"],
+            },
+            "master_address": cloud.address,
+        }
+        stack.enter_context(_master(cloud))
+        for thread in starts:
+            thread.join()
+        for machine in bare:
+            machine.run("true")
+        yield cloud
+
+
+@contextmanager
+def _name_server(folder: Path) -> Iterator[dict[str, Any]]:
+    """A PowerDNS of the test's own."""
+    home, port, web = folder / "pdns", free_port(), free_port()
+    home.mkdir()
+    key = home / "api.key"
+    key.write_text("s3cret")
+    key.chmod(0o600)
+    schema = Path("/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql").read_text()
+    import sqlite3
+
+    with sqlite3.connect(home / "pdns.sqlite3") as connection:
+        connection.executescript(schema)
+    settings = {
+        "launch": "gsqlite3",
+        "gsqlite3-database": home / "pdns.sqlite3",
+        "local-address": "127.0.0.1",
+        "local-port": port,
+        "socket-dir": home,
+        "daemon": "no",
+        "guardian": "no",
+        "disable-syslog": "yes",
+        "api": "yes",
+        "api-key": "s3cret",
+        "webserver": "yes",
+        "webserver-address": "127.0.0.1",
+        "webserver-port": web,
+        "webserver-allow-from": "127.0.0.1/32",
+        "default-soa-content": f"ns1.{ZONE} hostmaster.@ 0 10800 3600 604800 60",
+        "query-cache-ttl": 0,
+        "cache-ttl": 0,
+        "negquery-cache-ttl": 0,
+        "zone-cache-refresh-interval": 0,
+    }
+    (home / "pdns.conf").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+    with (home / "log").open("w") as log:
+        process = subprocess.Popen(["pdns_server", f"--config-dir={home}"], stdout=log, stderr=log)
+    try:
+        url = f"http://127.0.0.1:{web}"
+        for _ in deadline(20):
+            if run(["curl", "-sf", "-H", "X-API-Key: s3cret", f"{url}/api/v1/servers"]).status == 0:
+                break
+        yield {"port": port, "url": url, "key_file": str(key)}
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@contextmanager
+def _master(cloud: Cloud) -> Iterator[None]:
+    """A salt-master on the bridge, with this checkout as its pack."""
+    cloud.conf.mkdir()
+    (cloud.folder / "home").mkdir(mode=0o700)
+    settings = {
+        "root_dir": str(cloud.folder / "root"),
+        "user": "root",
+        "interface": cloud.address,
+        "module_dirs": [str(CHECKOUT)],
+        "file_roots": {"base": [str(CHECKOUT / "salt")]},
+        "ext_pillar": [{"mc_corpus": {}}],
+        "timeout": 20,
+        "worker_threads": 3,
+        "enable_fqdns_grains": False,
+        "corpus": cloud.settings,
+    }
+    (cloud.conf / "master").write_text(json.dumps(settings))  # JSON is YAML
+    with (cloud.folder / "master.log").open("w") as log:
+        process = subprocess.Popen(
+            [str(_BIN / "salt-master"), "-c", str(cloud.conf), "--log-level=warning"],
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        for _ in deadline(60, 0.2):
+            assert process.poll() is None, (cloud.folder / "master.log").read_text()
+            if run(["ss", "-Hltn", f"src {cloud.address}:4506"]).output.strip():
+                break
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, 9)
+        shutil.rmtree(cloud.folder / "root", ignore_errors=True)
