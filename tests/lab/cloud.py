@@ -24,7 +24,7 @@ from aiosmtpd.handlers import Message as Handler
 from tests.lab import guest
 from tests.machine import CHECKOUT, Ended, deadline, free_port, run
 
-PACKAGES = f"{guest.PACKAGES},lxc,haproxy,nftables,btrfs-progs,kmod,zstd,curl"
+PACKAGES = f"{guest.PACKAGES},openssh-server,lxc,haproxy,nftables,btrfs-progs,kmod,zstd,curl"
 ZONE = "corpus.test"
 _BIN = Path(sys.executable).parent
 _CONFIG = """\
