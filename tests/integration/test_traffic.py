@@ -1,12 +1,18 @@
 """The traffic of a compute node, by the kernel's nftables and a real haproxy, in network namespaces."""
 
+import datetime
 import shutil
+import socket
+import ssl
+import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from corpus.errors import CorpusError
 from corpus.node import bridge
 from corpus.node.traffic import change, haproxy
 from corpus.node.traffic.places import Places
@@ -61,7 +67,7 @@ class Node:
 def node() -> Iterator[Node]:
     folder = Path(tempfile.mkdtemp(prefix="corpus-", dir="/tmp"))
     folder.chmod(0o755)
-    internet = Internet()
+    internet, certificate = Internet(), _certificate(folder)
     made = Node(folder, internet)
     try:
         internet.begin()
@@ -69,7 +75,8 @@ def node() -> Iterator[Node]:
             bridge.make("corpus0", NETWORK, NETWORK6, made.places)
         for number, guest in enumerate(("shop", "blog", "wiki"), 2):
             internet.plug(guest, number, "corpus0")
-            internet.serve(internet.namespace(guest), guest, *GUEST_PORTS)
+            internet.serve(internet.namespace(guest), guest, *(port for port in GUEST_PORTS if port != 443))
+            internet.serve(internet.namespace(guest), guest, 443, tls=certificate)
         internet.serve(internet.client, "world", 8080)
         yield made
     finally:
@@ -167,5 +174,188 @@ def test_what_was_changed_by_hand_is_put_right(settled: Node) -> None:
     assert asks(settled.internet.client, NODE, "shop.example.org").startswith("shop")
 
 
+def test_tls_is_passed_on_by_the_name_that_is_asked_for(settled: Node) -> None:
+    client = settled.internet.client
+    trust = ssl.create_default_context(cafile=str(settled.places.etc.parent / "ca.pem"))
+    for address in (NODE, NODE6):
+        for name, guest in (("shop.example.org", "shop"), ("blog.example.org", "blog"), ("x.example.org", "blog")):
+            assert asks(client, address, name, 443, trust).split(" ")[0] == guest
+        assert asks(client, address, "example.net", 443, trust) == ""
+    assert asks(client, NODE, "shop.example.org", 443) == ""  # not TLS
+
+
+def test_one_connection_that_asks_for_two_guests_gets_each_from_its_own(settled: Node) -> None:
+    with inside(settled.internet.client):
+        stream = socket.create_connection((NODE, 80), timeout=5)
+    with stream, stream.makefile("rb") as answers:
+        for guest in ["shop", "blog"] * 20:
+            stream.sendall(f"GET / HTTP/1.1\r\nHost: {guest}.example.org\r\n\r\n".encode())
+            while (line := answers.readline()) != b"\r\n":
+                if line.lower().startswith(b"content-length:"):
+                    length = int(line.split(b":")[1])
+            assert answers.read(length).decode().split(" ")[0] == guest
+
+
+class Visitor(threading.Thread):
+    """Keeps asking for a name, with a new connection each time, and notes what went wrong."""
+
+    def __init__(self, node: Node, name: str) -> None:
+        super().__init__(daemon=True)
+        self.node, self.name_asked = node, name
+        self.asked, self.wrong = 0, [""][:0]
+        self.over = threading.Event()
+
+    def run(self) -> None:
+        while not self.over.is_set():
+            answer = asks(self.node.internet.client, NODE, self.name_asked)
+            self.asked += 1
+            if not answer.startswith("shop "):
+                self.wrong.append(answer)
+
+    def __enter__(self) -> "Visitor":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        self.join()
+
+
+def test_no_request_is_lost_while_guests_come_and_go(settled: Node) -> None:
+    with inside(settled.internet.client):
+        session = socket.create_connection((NODE, SHOP["ssh_port"]), timeout=5)
+        tunnel = socket.create_connection((NODE, 443), timeout=5)
+    worker = _pid(haproxy.ask(settled.places.socket, "show info"))
+    trust = ssl.create_default_context(cafile=str(settled.places.etc.parent / "ca.pem"))
+    with session, trust.wrap_socket(tunnel, server_hostname="shop.example.org") as tls:
+        with Visitor(settled, "shop.example.org") as visitor:
+            for _ in range(15):
+                settled.settle([GUESTS[0]])
+                settled.settle(GUESTS)
+        assert visitor.asked > 50
+        assert visitor.wrong == []
+        assert _pid(haproxy.ask(settled.places.socket, "show info")) == worker
+        for stream in (session, tls):  # connections of before are whole
+            stream.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert b"shop x" in b"".join(iter(lambda stream=stream: stream.recv(4096), b""))
+
+
+def test_no_request_is_lost_while_haproxy_changes_its_configuration(settled: Node) -> None:
+    with Visitor(settled, "shop.example.org") as visitor:
+        for port in (8081, 443, 8081):
+            assert settled.settle(GUESTS, https_port=port)["proxy"] == "haproxy is reloaded"
+    assert opens(settled.internet.client, NODE, 8081)
+    settled.settle(GUESTS)
+    assert visitor.asked > 20
+    assert visitor.wrong == []
+
+
+def test_a_map_of_many_names_is_taken_whole(settled: Node) -> None:
+    names = [f"a-rather-long-name-{number}.example.com" for number in range(2000)]
+    settled.settle([{**SHOP, "names": names}, *GUESTS[1:]])
+    assert asks(settled.internet.client, NODE6, names[-1]).startswith("shop")
+    assert len(haproxy.live_map(settled.places, "http")) == 2002
+    settled.settle(GUESTS)
+    assert asks(settled.internet.client, NODE6, names[-1]) == "404"
+
+
+def test_when_nft_refuses_nothing_is_half_applied(settled: Node) -> None:
+    settled.nft("delete", "table", "inet", "corpus")
+    with inside(settled.internet.node):
+        owner = subprocess.Popen(
+            ["nft", "--interactive"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, bufsize=1
+        )
+    assert owner.stdin is not None
+    with owner:
+        print("add table inet corpus { flags owner; }", file=owner.stdin, flush=True)
+        while "owner" not in settled.nft("list", "tables", "inet") + settled.nft("list", "ruleset"):
+            assert owner.poll() is None
+        before = settled.state()
+        with pytest.raises(CorpusError, match="nft refuses the table corpus, and nothing was changed"):
+            settled.settle([])
+        assert settled.state()[:2] == before[:2]
+        assert asks(settled.internet.client, NODE, "shop.example.org").startswith("shop")
+        owner.stdin.close()
+        owner.wait()
+    settled.settle(GUESTS)
+    assert asks(settled.internet.client, NODE, "x", 40000).startswith("shop")
+
+
+def test_a_port_that_another_program_has_is_refused(settled: Node) -> None:
+    settled.internet.serve(settled.internet.node, "somebody", 8090)
+    before = settled.state()
+    with pytest.raises(CorpusError, match="Another program listens on port 8090 of this node"):
+        settled.settle([GUESTS[1]], https_port=8090)
+    assert settled.state()[:2] == before[:2]
+    assert settled.plan(GUESTS) == {}
+
+
+def test_when_haproxy_refuses_the_table_is_taken_back(settled: Node) -> None:
+    before, hidden = settled.state(), settled.places.run / "hidden"
+    settled.places.master.rename(hidden)
+    try:
+        with pytest.raises(CorpusError, match="haproxy does not answer at"):
+            settled.settle([GUESTS[1]], https_port=8091)
+    finally:
+        hidden.rename(settled.places.master)
+    assert settled.state()[:2] == before[:2]
+    assert settled.plan(GUESTS) == {}
+    assert asks(settled.internet.client, NODE, "shop.example.org").startswith("shop")
+    assert settled.settle(GUESTS, https_port=8091)["proxy"] == "haproxy is reloaded"
+    assert opens(settled.internet.client, NODE, 8091)
+
+
+def test_what_stands_on_disk_is_what_a_boot_brings_back(settled: Node) -> None:
+    listed = settled.nft("list", "ruleset")
+    settled.nft("flush", "ruleset")
+    haproxy.stop(settled.places)
+    assert opens(settled.internet.client, "10.64.1.2", 3306)  # that is what the table is for
+    settled.nft("--file", str(settled.places.table))
+    with inside(settled.internet.node):
+        haproxy.start(settled.places)
+    assert settled.nft("list", "ruleset") == listed
+    assert settled.plan(GUESTS) == {}
+    assert asks(settled.internet.client, NODE, "shop.example.org").startswith("shop")
+
+
+def test_a_bridge_is_made_once(node: Node) -> None:
+    with inside(node.internet.node):
+        assert bridge.plan("corpus0", NETWORK, NETWORK6, node.places) == {}
+        assert bridge.make("corpus0", NETWORK, NETWORK6, node.places) == {}
+        assert bridge.plan("other0", NETWORK, "", node.places)["bridge"] == "other0 is made"
+        with pytest.raises(CorpusError, match="lo exists and is no bridge"):
+            bridge.plan("lo", NETWORK, "", node.places)
+        run(["ip", "link", "set", "corpus0", "type", "bridge", "nf_call_iptables", "0"])
+    node.settle(GUESTS)
+    assert node.plan(GUESTS) == {}
+    assert not opens(node.internet.namespace("shop"), "10.64.1.3", 3306)
+
+
 def _pid(info: str) -> str:
     return next(line for line in info.splitlines() if line.startswith("Pid:"))
+
+
+def _certificate(folder: Path) -> ssl.SSLContext:
+    """Let guests prove any name of example.org; ``ca.pem`` trusts it."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("*.example.org")]), critical=True)
+        .sign(key, hashes.SHA256())
+        .public_bytes(serialization.Encoding.PEM)
+    )
+    (folder / "ca.pem").write_bytes(certificate)
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (folder / "guest.pem").write_bytes(private + certificate)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "guest.pem")
+    return context

@@ -98,6 +98,9 @@ def settle(wanted: Wanted, places: Places) -> Plan:
             kernel.check(todo.table)
         if todo.configuration is not None:
             haproxy.check(todo.configuration, places)
+            has = proxy.ports(_read(places.proxy) or "") if not todo.starts else set()
+            for port in sorted({wanted.http_port, wanted.https_port} - has):
+                haproxy.check_port(port)
         if todo.table is not None:
             undo.callback(_table_back, _read(places.table), places)
             kernel.replace(todo.table)

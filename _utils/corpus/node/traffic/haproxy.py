@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -35,6 +36,26 @@ def check(text: str, places: Places) -> None:
         raise CorpusError(f"haproxy refuses its configuration, and nothing was changed: {complaint.strip()}")
 
 
+def check_port(port: int) -> None:
+    """Try whether haproxy could listen on a port that it does not have yet.
+
+    :raises CorpusError: another program listens there
+    """
+    for family, anywhere in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):  # noqa: S104 - as haproxy will
+        try:
+            with socket.socket(family, socket.SOCK_STREAM) as trial:
+                trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    trial.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                trial.bind((anywhere, port))
+                trial.listen(1)
+        except OSError as err:
+            if err.errno == errno.EADDRINUSE:
+                raise CorpusError(
+                    f"Another program listens on port {port} of this node, which the proxy needs; nothing was changed."
+                ) from err
+
+
 def running(places: Places) -> bool:
     """Tell whether it answers."""
     try:
@@ -61,7 +82,7 @@ def reload(places: Places) -> None:
     :raises CorpusError: they did not come up; the ones before go on
     """
     before = _worker(places)
-    ask(places.master, "reload")
+    _order(places.master, "reload")
     _until(
         lambda: _worker(places) not in ("", before),
         "haproxy did not take its new configuration, and goes on with the one before: see its log.",
@@ -80,7 +101,7 @@ def stop(places: Places) -> None:
 
 def live_map(places: Places, name: str) -> dict[str, str]:
     """Return a map as the running haproxy has it, in the order in which it looks through it."""
-    lines = ask(places.socket, f"show map {places.maps / name}.map").splitlines()
+    lines = _order(places.socket, f"show map {places.maps / name}.map").splitlines()
     words = [line.split(" ", 2) for line in lines if line.startswith("0x")]
     return {key: value for _, key, value in words}
 
@@ -91,16 +112,16 @@ def commit_map(places: Places, name: str, entries: Mapping[str, str]) -> None:
     :raises CorpusError: haproxy did not take it; the old one is in force
     """
     path = places.maps / f"{name}.map"
-    answer = ask(places.socket, f"prepare map {path}").strip()
+    answer = _order(places.socket, f"prepare map {path}").strip()
     version = answer.rpartition(": ")[2]
     if not version.isdigit():
         raise CorpusError(f"haproxy does not prepare the map {name}: {answer}")
     lines = [f"{key} {value}" for key, value in entries.items()]
     for first in range(0, len(lines), _AT_ONCE):
         payload = "\n".join(lines[first : first + _AT_ONCE])
-        if answer := ask(places.socket, f"add map @{version} {path} <<\n{payload}\n").strip():
+        if answer := _order(places.socket, f"add map @{version} {path} <<\n{payload}\n").strip():
             raise CorpusError(f"haproxy does not take the map {name}: {answer}")
-    if answer := ask(places.socket, f"commit map @{version} {path}").strip():
+    if answer := _order(places.socket, f"commit map @{version} {path}").strip():
         raise CorpusError(f"haproxy does not commit the map {name}: {answer}")
 
 
@@ -117,6 +138,14 @@ def ask(path: Path, command: str) -> str:
         while part := stream.recv(65536):
             parts.append(part)
     return b"".join(parts).decode("utf-8", "replace")
+
+
+def _order(path: Path, command: str) -> str:
+    """Like :func:`ask`, where haproxy is known to run."""
+    try:
+        return ask(path, command)
+    except OSError as err:
+        raise CorpusError(f"haproxy does not answer at {path} ({err.strerror or err}).") from err
 
 
 def _worker(places: Places) -> str:

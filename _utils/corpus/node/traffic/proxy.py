@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import grp
 import pwd
+import re
 from collections.abc import Mapping
 
 from corpus.node.traffic.places import Places
@@ -83,6 +84,11 @@ def text(wanted: Wanted, places: Places, ipv6: bool) -> str:
         http_binds=_binds(wanted.http_port, ipv6),
         https_binds=_binds(wanted.https_port, ipv6),
     )
+
+
+def ports(text: str) -> set[int]:
+    """Return the ports that a configuration of ours listens on."""
+    return {int(port) for port in re.findall(r"^    bind \*:(\d+)$", text, re.MULTILINE)}
 
 
 def _binds(port: int, ipv6: bool) -> str:
