@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import datetime
-import fcntl
-import json
-import os
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from corpus import files
+from corpus import files, locks
 from corpus.errors import Locked
 from corpus.project.layout import Layout
 
@@ -25,64 +21,14 @@ def held(layout: Layout, what: str, who: str, wait: float = 0) -> Iterator[None]
     :param wait: seconds to wait for another holder
     :raises Locked: another process holds it still; the message says who, since when, and what for
     """
-    with layout.lock.open("a+") as stream:
-        layout.lock.chmod(0o600)
-        deadline = time.monotonic() + wait
-        while True:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                other = holder(layout)
-                if other is None:  # somebody only looked who holds it
-                    time.sleep(0.001)
-                    continue
-                if time.monotonic() >= deadline:
-                    raise Locked(_refusal(layout, what, other)) from None
-                time.sleep(0.05)
-        _held.add(stream.fileno())
-        stream.truncate(0)
-        json.dump({"what": what, "who": who, "pid": os.getpid(), "since": now()}, stream)
-        stream.flush()
-        try:
-            yield
-        finally:
-            _held.discard(stream.fileno())
-            stream.truncate(0)
-            stream.flush()
-            fcntl.flock(stream, fcntl.LOCK_UN)
-
-
-_held: set[int] = set()
-
-
-def _let_go() -> None:
-    """In a forked child: the lock is its parent's, and must be free in the moment in which that one dies."""
-    if _held:
-        null = os.open(os.devnull, os.O_RDWR)
-        for handle in _held:
-            os.dup2(null, handle, inheritable=False)
-        os.close(null)
-        _held.clear()
-
-
-os.register_at_fork(after_in_child=_let_go)
+    note = {"what": what, "who": who, "since": now()}
+    with locks.held(layout.lock, note, lambda other: _refusal(layout, what, other), wait):
+        yield
 
 
 def holder(layout: Layout) -> dict[str, Any] | None:
     """Return what the living holder wrote (what, who, pid, since), or None when nobody holds the lock."""
-    try:
-        with layout.lock.open("r") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                try:
-                    return dict(json.loads(stream.read() or "{}"))
-                except ValueError:
-                    return {}
-            return None
-    except FileNotFoundError:
-        return None
+    return locks.holder(layout.lock)
 
 
 def _refusal(layout: Layout, what: str, other: Mapping[str, Any]) -> str:
