@@ -56,3 +56,7 @@ class RegistryError(CorpusError):
 
 class Conflict(RegistryError):
     """What should be unique is there already, or what something else stands on would be gone."""
+
+
+class NotYet(CorpusError):
+    """What a step of an operation needs is found by an earlier one, which was not taken."""
