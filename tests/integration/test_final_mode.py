@@ -283,3 +283,9 @@ def test_a_release_that_was_tampered_with(machine: Machine, staging: Machine, tm
     done = machine.ok("mc_project.deploy_project", "sealed", release_artifacts_urls=[second.as_uri()])
     assert "signed by corpus-sealed" in done["stages"]["release_sync"]["comment"]
     assert machine.page(port) == (200, "second")
+
+    # back to the first: its sls and those of the installer that it brought are found where its tree stands now
+    back = machine.ok("mc_project.rollback", "sealed")
+    assert {name: about["result"] for name, about in back["stages"].items()} == dict.fromkeys(back["stages"], True)
+    assert set(back["stages"]) >= {"rollback", "notify"}
+    assert machine.page(port) == (200, "first")

@@ -100,6 +100,8 @@ def test_a_release_is_handed_over(machine: Machine, staging: Machine, door: Door
     assert failed.status != 0
     assert "did not take the release: Stage post_install failed: " in failed.errors, failed.errors
     assert "not here" in failed.errors
+    assert "ok rollback" in failed.errors, failed.errors
+    assert "FAILED notify" not in failed.errors, failed.errors
     assert machine.page(port) == (200, "first")
     assert machine.ok("mc_project.deploy_project", name)["result"] is True, (
         "what was promoted last runs, not what failed"

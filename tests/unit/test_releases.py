@@ -23,7 +23,14 @@ from corpus.project.keeping import manifest as manifests
 from corpus.project.layout import Layout, Roots
 
 IDS = [f"2026010{day}T000000Z-0000000{day}" for day in range(1, 8)]
-CFG = {"api_version": 2, "operation_mode": "cooking", "keep_trees": 1, "keep_releases": 3, "keep_failed": 2}
+CFG = {
+    "installer": "generic",
+    "api_version": 2,
+    "operation_mode": "cooking",
+    "keep_trees": 1,
+    "keep_releases": 3,
+    "keep_failed": 2,
+}
 
 
 def sha256(content: bytes) -> str:

@@ -23,7 +23,7 @@ from corpus.project.keeping.manifest import MANIFEST
 from corpus.project.keeping.signature import SUFFIX
 from corpus.project.layout import Layout
 from corpus.project.minion import Minion
-from corpus.project.telling.console import Console
+from corpus.project.telling.console import ENDING, Console
 
 _PLACE = re.compile(
     r"(?:(?P<user>[a-z_][a-z0-9_.-]*)@)?(?P<host>[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:]+\])(?::(?P<port>\d{1,5}))?"
@@ -137,7 +137,7 @@ class _Sending:
 
     def __init__(self, layout: Layout, user: str | None, place: Place, console: Console) -> None:
         self.layout, self.user, self.place, self.console = layout, user, place, console
-        self.last_words = ""
+        self.verdict = self.last_words = ""
 
     def run(self, offer: Offer, archive: Path) -> None:
         """Hand it over and wait for the end of its deployment; what the other side prints is passed on.
@@ -214,11 +214,13 @@ class _Sending:
             text = line.decode("utf-8", "replace").rstrip()
             if text.strip():
                 self.last_words = text.strip()
+                if text.startswith(ENDING):
+                    self.verdict = text.removeprefix(ENDING)
                 self.console.line(text)
 
     def _reason(self, status: int) -> str:
         """Say why it did not work, and what to do."""
-        words = self.last_words.removeprefix("=====> ").removeprefix("-----> ")
+        words = self.verdict or self.last_words.removeprefix("-----> ")
         known, key = self.layout.home / ".ssh/known_hosts", self.layout.home / ".ssh/id_ed25519.pub"
         host = self.place.address.rpartition("@")[2]
         if status == 255 and "Host key" in words:

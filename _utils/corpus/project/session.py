@@ -16,9 +16,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from corpus import identifiers, secrets
+from corpus import files, identifiers, secrets
 from corpus.errors import ConfigurationError, CorpusError, StageFailed
-from corpus.project import configuration, environment, installers, workflow
+from corpus.project import closure, configuration, environment, installers, workflow
 from corpus.project.changes.packages import System
 from corpus.project.keeping import history, lock, registry, trees
 from corpus.project.keys import KEYS
@@ -164,6 +164,25 @@ class Session:
             for folder in (self.installer, self.pack)
         )
         installers.wire(self._scratch / "sls", installer, pack, self.layout.name, seen_at)
+
+    def wire_standing(self, release: str | None) -> None:
+        """Make the sls of the tree that stands at ``project/`` reachable, with the installer that it was deployed with.
+
+        The tree that the configuration was assembled from, and an installer in it, may stand elsewhere by now.
+
+        :param release: that the tree is of; None: nothing was deployed yet
+        :raises ConfigurationError: its installer is gone
+        """
+        salt_root = self.layout.salt
+        brought = closure.within(salt_root) if self.cfg["operation_mode"] == workflow.FINAL else None
+        if brought:
+            installer, pack = brought.place, brought.folder
+        else:
+            about = files.read_json(self.layout.manifest(release), {}) if release else {"installer": installers.PLAIN}
+            name = about.get("installer") or self.cfg["installer"]
+            pack = installers.official_root()
+            installer = installers.find(name, self.cfg["api_version"], salt_root)
+        installers.wire(self._scratch / "sls", installer, pack, self.layout.name, salt_root)
 
     # stages
 

@@ -396,7 +396,7 @@ def run_hook(session: Session, release: str | None, report: StageReport) -> None
     there = (layout.salt / f"{workflow.ROLLBACK.sls}.sls").exists()
     if cfg and release is not None and there and workflow.runs(workflow.ROLLBACK, cfg):
         cfg["rollback"] = True
-        session.wire(layout.salt)
+        session.wire_standing(release)
         session.sls(workflow.ROLLBACK.sls, report)
 
 
@@ -413,13 +413,25 @@ def notify(session: Session) -> None:
     }
     try:
         with session.stage(workflow.NOTIFY.name) as stage:
-            if (session.layout.salt / f"{workflow.NOTIFY.sls}.sls").exists():
-                if report.result is False:  # the worker may see a tree that is gone
-                    session.dismiss_worker()
-                    session.wire(session.layout.salt)
-                session.sls(workflow.NOTIFY.sls, stage)
-            failed = notifications.send(cfg, report, session.console.redactor)
-            if failed:
-                raise CorpusError("; ".join(failed))
+            problems = []
+            try:
+                _run_notification(session, stage)
+            except CorpusError as err:  # is no reason not to tell those who wait for a message
+                problems.append(str(err))
+            problems += notifications.send(cfg, report, session.console.redactor)
+            if problems:
+                raise CorpusError("; ".join(problems))
     except CorpusError:
         pass  # reported as a failed stage already
+
+
+def _run_notification(session: Session, stage: StageReport) -> None:
+    """Run the notification sls of what runs now."""
+    layout, report = session.layout, session.report
+    if not (layout.salt / f"{workflow.NOTIFY.sls}.sls").exists():
+        return
+    if report.result is False:  # the worker may see a tree that is gone
+        session.dismiss_worker()
+    if report.result is False or report.kind == "rollback":
+        session.wire_standing(report.release)
+    session.sls(workflow.NOTIFY.sls, stage)

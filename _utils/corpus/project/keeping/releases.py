@@ -22,6 +22,7 @@ def describe(layout: Layout, release: str, cfg: Mapping[str, Any], facts: Mappin
             "release": release,
             "api_version": cfg["api_version"],
             "mode": cfg["operation_mode"],
+            "installer": cfg["installer"],
         }
         files.write_json(folder / MANIFEST, {**facts, **about, "artifacts": {}})
 

@@ -14,6 +14,9 @@ from corpus.secrets import Redactor
 
 _RECENT = 60
 
+#: what the line begins with that says how it all ended
+ENDING = "=====> "
+
 _MARKS = {True: "ok", False: "FAILED", None: "-"}
 
 
@@ -54,7 +57,7 @@ class Console:
         """Say how it all ended, after what is worth knowing beside that."""
         for note in notes:
             self._print(f"  note: {note}")
-        self._print(f"=====> {text}")
+        self._print(f"{ENDING}{text}")
 
     def note(self, text: str) -> None:
         """Write a line to the log alone."""
