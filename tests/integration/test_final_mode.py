@@ -189,7 +189,6 @@ def test_python_application_goes_to_production_without_a_build_or_a_network(
         "shop",
         operation_mode="final",
         trusted_keys=[signs],
-        env={"PYTHONDONTWRITEBYTECODE": "1"},  # else Python itself changes the tree as soon as it runs
         release_artifacts_urls=[f"file://{tmp_path}/{release['artifacts'][0]}"],
     )
     interfaces = cut_off(["ip", "-brief", "link"]).output.splitlines()

@@ -6,6 +6,9 @@ import io
 import json
 import lzma
 import os
+import py_compile
+import subprocess
+import sys
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
@@ -146,6 +149,48 @@ def test_pipes_and_sockets_do_not_travel(tmp_path: Path) -> None:
         os.mkfifo(folder / "pipe")
 
     assert bundled(tmp_path, "one", fill)[0] == bundled(tmp_path, "other", filled)[0]
+
+
+def compiled(source: Path, mode: py_compile.PycInvalidationMode) -> None:
+    source.parent.mkdir(parents=True, exist_ok=True)
+    source.write_text("answer = 42\n")
+    py_compile.compile(str(source), invalidation_mode=mode)
+
+
+def test_compiled_files_that_go_by_time_do_not_travel(tmp_path: Path) -> None:
+    """Python would write them again where the sources have other times; those that go by hashes it leaves alone."""
+
+    def filled(folder: Path) -> None:
+        fill(folder)
+        compiled(folder / "venv/by_hash.py", py_compile.PycInvalidationMode.CHECKED_HASH)
+
+    def ran(folder: Path) -> None:
+        filled(folder)
+        compiled(folder / "venv/by_time.py", py_compile.PycInvalidationMode.TIMESTAMP)
+        compiled(folder / "own/by_time.py", py_compile.PycInvalidationMode.TIMESTAMP)
+        (folder / "venv/by_time.py").unlink()
+        (folder / "own/by_time.py").unlink()
+        (folder / "kept.pyc").write_bytes(b"\0" * 16)
+
+    once, manifest = bundled(tmp_path, "once", filled)
+    cached = f"venv/__pycache__/by_hash.{sys.implementation.cache_tag}.pyc"
+    assert [path for path in manifest["files"] if path.endswith(".pyc")] == [cached]
+    _, later = bundled(tmp_path, "later", ran)
+    assert set(later["files"]) - set(manifest["files"]) == {"kept.pyc"}
+    (tmp_path / "x.tar.zst").write_bytes(once)
+    out = tmp_path / "out"
+    out.mkdir()
+    bundles.unpack(tmp_path / "x.tar.zst", out)
+    subprocess.run([sys.executable, "-c", "import by_hash"], check=True, env={"PYTHONPATH": str(out / "venv")})
+    manifests.verify(out, manifest)
+
+
+def test_what_python_compiles_is_no_change_of_a_release(tmp_path: Path) -> None:
+    fill(tmp_path)
+    manifest = {"files": {name: sha256(content) for name, content in CONTENT.items()}}
+    compiled(tmp_path / "more.py", py_compile.PycInvalidationMode.TIMESTAMP)
+    (tmp_path / "stray.pyc").write_bytes(b"")
+    assert set(manifests.additional(tmp_path, manifest)) - {"c", "link"} == {"more.py", "stray.pyc"}
 
 
 @pytest.mark.parametrize("change", ["altered", "gone", "folder"])

@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from corpus import files, identifiers
 from corpus.errors import CorpusError, MissingTool, ReleaseRefused
-from corpus.project.keeping import trees
+from corpus.project.keeping import bytecode, trees
 from corpus.project.keeping.manifest import FORMAT, MANIFEST, file_mode
 from corpus.project.layout import Layout
 
@@ -35,7 +35,8 @@ _SYSTEM = ("/usr/", "/bin/", "/lib/", "/lib64/")
 def pack(layout: Layout, release: str, cfg: Mapping[str, Any], facts: Mapping[str, Any], when: int) -> dict[str, Any]:
     """Pack ``deploy/`` into the release: a reproducible archive and a manifest.
 
-    Names sorted, owners 0, one time stamp: the same content gives the same bytes.
+    Names sorted, owners 0, one time stamp: the same content gives the same bytes. Compiled files that Python would write
+    again there are left out.
 
     :param facts: what the manifest says besides (revision, who, when …)
     :param when: time stamp of every member, seconds since the epoch
@@ -57,7 +58,7 @@ def pack(layout: Layout, release: str, cfg: Mapping[str, Any], facts: Mapping[st
             _add_text(tar, _LINKS, json.dumps(links, indent=1, sort_keys=True), when)
         for path in trees.walk(layout.deploy):
             relative = str(path.relative_to(layout.deploy))
-            if relative in links:
+            if relative in links or bytecode.passes(path):
                 continue
             info = tar.gettarinfo(str(path), arcname=relative)
             if info is None or not (info.isreg() or info.isdir() or info.issym() or info.islnk()):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from corpus.errors import ReleaseRefused
-from corpus.project.keeping import trees
+from corpus.project.keeping import bytecode, trees
 
 MANIFEST = "manifest.json"
 SBOM = "sbom.cdx.json"
@@ -65,11 +65,16 @@ def differences(folder: Path, manifest: Mapping[str, Any]) -> Iterator[str]:
 
 
 def additional(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
-    """Return the files below ``folder`` that its release does not have; ``.git`` is not looked into."""
+    """Return the files below ``folder`` that its release does not have; ``.git`` is not looked into.
+
+    What Python compiles when it runs is left out, too: it is made from files that the release has, or that are named here.
+    """
     known = {*manifest.get("files", {}), *manifest.get("links", {})}
     found = []
     for path in trees.walk(folder):
         relative = str(path.relative_to(folder))
-        if relative.split("/")[0] != ".git" and relative not in known and (path.is_symlink() or not path.is_dir()):
+        if relative.split("/")[0] == ".git" or relative in known or bytecode.is_cached(path):
+            continue
+        if path.is_symlink() or not path.is_dir():
             found.append(relative)
     return found

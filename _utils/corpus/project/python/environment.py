@@ -249,8 +249,12 @@ class Environment:
         return any((self.tree / place).exists() for place in places)
 
     def _compile(self) -> None:
-        """Byte-compile what was installed, so that the first request does not wait for it; what cannot be, stays source."""
-        self._run([self._python, "-m", "compileall", "-q", "-q", "-j", "0", str(self.folder / "lib")], check=False)
+        """Byte-compile what was installed, so that the first request does not wait for it; what cannot be, stays source.
+
+        By the hash of the source, not by its time: so it holds in production, too, where the tree is unpacked.
+        """
+        how = ["-q", "-q", "-f", "-j", "0", "--invalidation-mode", "checked-hash"]
+        self._run([self._python, "-m", "compileall", *how, str(self.folder / "lib")], check=False)
 
     @property
     def _python(self) -> str:
@@ -260,7 +264,7 @@ class Environment:
     def _pip(self) -> list[str]:
         if self.uv:
             return [self.uv, "pip", "install", "--quiet", "--python", self._python]
-        return [self._python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        return [self._python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
 
     def _run(self, argv: Sequence[str], check: bool = True) -> None:
         env = {**_UV, "VIRTUAL_ENV": str(self.folder), "UV_PROJECT_ENVIRONMENT": str(self.folder)}
