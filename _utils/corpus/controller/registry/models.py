@@ -434,7 +434,7 @@ class DnsName(Base):
 
     @validates("fqdn", include_backrefs=False)
     def _checked(self, _key: str, value: str) -> str:
-        return identifiers.domain_name(value.removesuffix("."))
+        return identifiers.domain_name(value.removesuffix(".") if isinstance(value, str) else value)
 
 
 class SshKey(Base):

@@ -1,0 +1,119 @@
+"""
+The registry
+============
+
+What the cloud is meant to be, in SQLite or PostgreSQL: upgraded, exported, imported, its key changed, and compared with the
+world. Where it is says the key ``corpus`` of the master's configuration.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from corpus.controller.credentials import Credentials
+from corpus.controller.registry import exchange
+from corpus.controller.registry.store import Registry
+from corpus.controller.settings import Settings
+from corpus.door import translated
+
+if TYPE_CHECKING:
+    __opts__: dict[str, Any]
+
+__virtualname__ = "mc_registry"
+__func_alias__ = {"import_": "import"}
+
+
+def __virtual__():
+    return __virtualname__
+
+
+def _registry() -> Registry:
+    settings = Settings.configured(__opts__)
+    return Registry(settings.registry_url, settings.key_file)
+
+
+def upgrade() -> dict[str, Any]:
+    """
+    Make the registry's tables those of this corpus. What is there stays.
+
+    Returns: ``{result, changed, revision}``
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run mc_registry.upgrade
+    """
+    with translated():
+        registry = _registry()
+        return {"result": True, "changed": registry.upgrade(), "revision": registry.revision()}
+
+
+def export(path: str, passphrase_file: str | None = None) -> dict[str, int]:
+    """
+    Write the whole registry into one YAML file that only its owner may read.
+
+    path
+        Absolute path of the file.
+
+    passphrase_file
+        Path of a file with the passphrase that secrets are encrypted with. Without one they stay encrypted with the
+        registry's key, and who imports the file needs that key.
+
+    Returns: how many rows of each table
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run mc_registry.export /root/registry.yaml passphrase_file=/root/passphrase
+    """
+    with translated():
+        return exchange.export(_registry(), Path(path), exchange.passphrase_in(passphrase_file))
+
+
+def import_(path: str, passphrase_file: str | None = None, replace: bool = False) -> dict[str, int]:
+    """
+    Fill the registry from a file that :py:func:`export` wrote: all of it, or nothing.
+
+    path
+        Path of the file.
+
+    passphrase_file
+        Path of a file with the passphrase that the file was made with.
+
+    replace
+        Whether to remove what the registry has. Without it, a registry that is not empty is refused.
+
+    Returns: how many rows of each table
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run mc_registry.import /root/registry.yaml passphrase_file=/root/passphrase
+    """
+    with translated():
+        registry = _registry()
+        registry.upgrade()
+        return exchange.import_(registry, Path(path), exchange.passphrase_in(passphrase_file), replace is True)
+
+
+def rotate_key() -> dict[str, Any]:
+    """
+    Encrypt all credentials with a new key, and forget the old one.
+
+    Interrupted, it leaves everything readable; call it again then.
+
+    Returns: ``{result, credentials}``: how many were encrypted
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run mc_registry.rotate_key
+    """
+    with translated():
+        registry = _registry()
+        return {"result": True, "credentials": Credentials.of(registry).rotate(registry)}
