@@ -169,24 +169,52 @@ def cut_off() -> Iterator[Callable[[list[str]], Ended]]:
     room.wait()
 
 
+#: the page of the application that is built, and the Node that serves it
+SAYS_NODE = """const http = require("http");
+const page = require("fs").readFileSync("page.txt", "utf8");
+http.createServer((request, response) => response.end(`${process.version} says ${page}`)).listen(process.env.PORT, process.env.HOST);
+"""
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="cutting the network needs root")
-def test_python_application_goes_to_production_without_a_build_or_a_network(
-    machine: Machine, cut_off: Callable[[list[str]], Ended], tmp_path: Path
+@pytest.mark.parametrize(
+    ("name", "like", "more", "page"),
+    [
+        ("shop", "examples/flask", {}, "1.0.0"),
+        ("desk", "tests/apps/express", {}, "node says 1d in production"),
+        # its Node is another than the machine's, and travels with it
+        (
+            "mill",
+            "tests/apps/built",
+            {".nvmrc": "v22.11.0\n", "server.js": SAYS_NODE},
+            "v22.11.0 says built with is-number",
+        ),
+    ],
+    ids=["python", "nodejs", "own-node"],
+)
+def test_an_application_goes_to_production_without_a_build_or_a_network(
+    machine: Machine,
+    cut_off: Callable[[list[str]], Ended],
+    tmp_path: Path,
+    name: str,
+    like: str,
+    more: dict[str, str],
+    page: str,
 ) -> None:
-    """The same name at the same place: there the virtual environment works as staging built it."""
-    machine.init("shop")
-    tree = machine.work_tree("shop", like=CHECKOUT / "examples/flask")
+    """The same name at the same place: there its dependencies work as staging built them."""
+    machine.init(name)
+    tree = machine.work_tree(name, more, like=CHECKOUT / like)
     pushed = tree.push()
     assert pushed.status == 0, pushed.said
-    release = machine.releases("shop")[0]
-    cooked = machine.project("shop") / "releases/deployed" / release["release"]
+    release = machine.releases(name)[0]
+    cooked = machine.project(name) / "releases/deployed" / release["release"]
     for path in cooked.iterdir():
         shutil.copy(path, tmp_path) if path.is_file() else None
-    signs = machine.ok("mc_project.status", "shop")["release_key"]
-    machine.ok("mc_project.destroy_project", "shop", confirm="shop")
+    signs = machine.ok("mc_project.status", name)["release_key"]
+    machine.ok("mc_project.destroy_project", name, confirm=name)
 
     settings = machine.init(
-        "shop",
+        name,
         operation_mode="final",
         trusted_keys=[signs],
         release_artifacts_urls=[f"file://{tmp_path}/{release['artifacts'][0]}"],
@@ -195,7 +223,7 @@ def test_python_application_goes_to_production_without_a_build_or_a_network(
     assert [row.split()[0] for row in interfaces] == ["lo"]
     machine.stop()  # what runs from here on was started without a network
     try:
-        ended = cut_off(machine.argv("mc_project.deploy_project", "shop"))
+        ended = cut_off(machine.argv("mc_project.deploy_project", name))
         assert ended.status == 0, ended.said
         done = ended.answer
         assert done["stages"]["build"]["result"] is None
@@ -203,9 +231,9 @@ def test_python_application_goes_to_production_without_a_build_or_a_network(
         fetching = "import sys, urllib.request as web; print(web.urlopen(sys.argv[1], timeout=10).read().decode())"
         seen = cut_off([sys.executable, "-c", fetching, f"http://127.0.0.1:{settings['http_port']}/"])
         assert seen.status == 0, seen.said
-        assert "1.0.0" in seen.output
+        assert page in seen.output
         assert machine.page(settings["http_port"])[0] == 0, "it runs where the network is cut"
-        verified = machine.ok("mc_project.verify_release", "shop")
+        verified = machine.ok("mc_project.verify_release", name)
         assert verified["result"] is True, verified
         checks = {check["what"]: check["comment"] for check in verified["checks"]}
         assert set(checks) == {"signature", "archive", "bill of materials", "tree"}
