@@ -60,3 +60,23 @@ class Conflict(RegistryError):
 
 class NotYet(CorpusError):
     """What a step of an operation needs is found by an earlier one, which was not taken."""
+
+
+class MinionSilent(CorpusError):
+    """A minion is not known to the master, does not answer, or lost what it was asked."""
+
+
+class MinionFailed(CorpusError):
+    """A function of a minion failed.
+
+    :param message: its own words
+    :param value: all that it returned
+    """
+
+    def __init__(self, message: str, value: object = None) -> None:
+        super().__init__(message)
+        self.value = value
+
+
+class MailFailed(CorpusError):
+    """A mail could not be sent."""

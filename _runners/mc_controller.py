@@ -1,0 +1,112 @@
+"""
+The cloud controller
+====================
+
+Makes this machine the controller, looks at it, and settles what was interrupted.
+
+Functions that change something take ``test=True``: they tell what would be done, and do nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from corpus.controller import cloud, events, overview
+from corpus.controller import operations as journaled
+from corpus.door import answered, translated
+
+if TYPE_CHECKING:
+    __opts__: dict[str, Any]
+    __context__: dict[str, Any]
+
+__virtualname__ = "mc_controller"
+
+
+def __virtual__():
+    return __virtualname__
+
+
+def report() -> dict[str, Any]:
+    """
+    Return what there is: nodes, guests, projects, operations under way, and whether each part of the controller answers.
+
+    Returns: ``{result, comment, parts, nodes, guests, projects, operations, minions}``; ``result`` is False when a part
+    does not answer.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run mc_controller.report
+    """
+    with translated():
+        return answered(overview.report(cloud.of(globals())), __context__)
+
+
+def operations(limit: int = 20, unfinished: bool = False, operation: str | None = None) -> list[dict[str, Any]]:
+    """
+    Return operations, newest first: what, who, when, and how they ended.
+
+    limit
+        At most so many.
+
+    unfinished
+        Only those that are under way, or whose process died.
+
+    operation
+        The uuid of one: everything that is known of it, with its steps.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run mc_controller.operations limit=5
+    """
+    with translated():
+        there = cloud.of(globals())
+        if operation is not None:
+            return [journaled.looked_up(there, operation)]
+        return journaled.listed(there, limit, unfinished)
+
+
+def resume(operation: str | None = None) -> dict[str, Any]:
+    """
+    Finish or undo the operations whose process died. Run it when the controller starts.
+
+    What is under way is left alone.
+
+    operation
+        The uuid of one that failed: what is left of it is done, or undone, again.
+
+    Returns: ``{result, comment, operations}``: a report for each that was settled. That it was undone is no failure.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run mc_controller.resume
+    """
+    with translated():
+        return answered(overview.resume(cloud.of(globals()), operation), __context__)
+
+
+def heard(tag: str, minion: str) -> dict[str, Any]:
+    """
+    Do what an event of a node or a guest asks for. For the reactor, not for people.
+
+    A deployment that ended is kept in the registry; a machine that started is wired again.
+
+    tag
+        Of the event.
+
+    minion
+        That it says it is from.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run mc_controller.heard salt/minion/shop.corpus.test/start shop.corpus.test
+    """
+    with translated():
+        return events.heard(cloud.of(globals()), tag, minion)
