@@ -11,11 +11,14 @@ node. Everything else is dropped, between guests as well.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from corpus.door import translated
+from corpus.node import boot as units
 from corpus.node import bridge as guests_bridge
+from corpus.node import inventory as stock
 from corpus.node.traffic import change
 from corpus.node.traffic.places import Places
 from corpus.node.traffic.wanted import Wanted
@@ -124,6 +127,88 @@ def bridge(name: str = "corpus0", network: str = "", network6: str = "", test: b
         work = guests_bridge.plan if test else guests_bridge.make
         changes = work(name, network, network6, Places.configured(__opts__))
     return _report(name, changes, test)
+
+
+def boot(test: bool = False) -> dict[str, Any]:
+    """
+    Let the node's traffic come back when the node starts: units that load the table and run haproxy, without Salt.
+
+    What runs is left alone.
+
+    test
+        Tell what would be done, and do nothing.
+
+    Returns: ``{name, result, changes, comment}``
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_node.boot
+    """
+    with translated():
+        changes = (units.plan if test else units.make)(Places.configured(__opts__))
+    return _report("boot", changes, test)
+
+
+def inventory() -> dict[str, Any]:
+    """
+    Return what the node is and has: system, kernel and what it is able to, memory, storage, load, programs, ports.
+
+    Returns: ``{system, kernel, architecture, init, cpus, load, memory: {total, available, swap}, storage: {path, type,
+    total, used, free}, ipv6, namespaces, cgroups, programs, features, ports}``; sizes in bytes.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_node.inventory
+    """
+    with translated():
+        return stock.inventory(Places.configured(__opts__), _pool())
+
+
+def check(guest_types: Sequence[str] = ("lxc",)) -> list[dict[str, Any]]:
+    """
+    Tell whether this machine can be a compute node: every finding, what is bad first.
+
+    guest_types
+        What shall live on it: ``lxc``.
+
+    Returns: A list of ``{subject, result, comment}``. ``result`` is True (good), None (tight, unknown or installed
+    later) or False: then it cannot be a node.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_node.check
+    """
+    with translated():
+        return stock.findings(stock.inventory(Places.configured(__opts__), _pool()), guest_types)
+
+
+def pool_size(path: str | None = None) -> int | None:
+    """
+    Return how many bytes a storage pool shall get when nobody says so: four fifths of the free disk.
+
+    path
+        Of the pool, absolute.
+
+    Returns: None where the pool is there already, or needs no file.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_node.pool_size
+    """
+    with translated():
+        return stock.pool_size(Path(path) if path else _pool())
+
+
+def _pool() -> Path:
+    return Path(__opts__.get("corpus.pool") or "/srv/corpus/pool")
 
 
 def _report(name: str, changes: dict[str, Any], test: bool) -> dict[str, Any]:

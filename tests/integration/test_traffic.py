@@ -1,6 +1,7 @@
 """The traffic of a compute node, by the kernel's nftables and a real haproxy, in network namespaces."""
 
 import datetime
+import json
 import shutil
 import socket
 import ssl
@@ -18,7 +19,7 @@ from corpus.node.traffic import change, haproxy
 from corpus.node.traffic.places import Places
 from corpus.node.traffic.wanted import Wanted
 
-from tests.machine import digests, run
+from tests.machine import CHECKOUT, SALT_CALL, Ended, digests, run
 from tests.namespaces import CLIENT, NETWORK, NETWORK6, NODE, NODE6, Internet, asks, inside, lacking, opens
 
 pytestmark = pytest.mark.skipif(bool(lacking()), reason=lacking())
@@ -329,6 +330,70 @@ def test_a_bridge_is_made_once(node: Node) -> None:
     node.settle(GUESTS)
     assert node.plan(GUESTS) == {}
     assert not opens(node.internet.namespace("shop"), "10.64.1.3", 3306)
+
+
+class TestDoor:
+    """What a person calls, in the node's namespace."""
+
+    @pytest.fixture
+    def configured(self, settled: Node) -> Path:
+        folder = settled.places.etc.parent / "minion"
+        folder.mkdir(exist_ok=True)
+        options = {
+            "file_client": "local",
+            "master_type": "disable",
+            "root_dir": str(folder),
+            "module_dirs": [str(CHECKOUT)],
+            "enable_fqdns_grains": False,
+            **{f"corpus.{key}": str(value) for key, value in vars(settled.places).items()},
+        }
+        (folder / "minion").write_text(json.dumps(options))
+        return folder
+
+    def call(self, node: Node, folder: Path, *words: str) -> Ended:
+        with inside(node.internet.node):
+            return run([str(SALT_CALL), "-c", str(folder), "--local", "--log-level=quiet", "--out=json", *words])
+
+    def test_it_changes_tells_and_refuses(self, settled: Node, configured: Path) -> None:
+        wish = json.dumps(settled.wanted(GUESTS[:1]).plain())
+        before = settled.state()
+        told = self.call(settled, configured, "mc_node.traffic_plan", wish)
+        assert told.answer["result"] is None
+        assert told.answer["changes"]["removed"] == ["blog", "wiki"]
+        assert settled.state()[:2] == before[:2]
+        assert self.call(settled, configured, "mc_node.traffic", wish).answer["result"] is True
+        again = self.call(settled, configured, "mc_node.traffic", wish).answer
+        assert again == {"name": "traffic", "result": True, "changes": {}, "comment": "It is as it shall be."}
+        served = self.call(settled, configured, "mc_node.served").answer
+        assert served["ssh_ports"] == {"40000": ["10.64.1.2", "fd00:64:1::2"]}
+        assert served["http"] == {"shop.example.org": "10.64.1.2|80", "*.shop.example.org": "10.64.1.2|80"}
+        refused = self.call(settled, configured, "mc_node.traffic", wish.replace("shop.example.org", "a b"))
+        assert refused.status != 0
+        assert "'*.a b' is no host name" in refused.errors
+        assert "Traceback" not in refused.said
+
+    def test_as_states_it_is_the_same(self, settled: Node, configured: Path) -> None:
+        wish = json.dumps(settled.wanted(GUESTS).plain())
+        boot = self.call(settled, configured, "state.single", "mc_node.boot", "name=boot", "test=True")
+        assert next(iter(boot.answer.values()))["result"] is None
+        for words, changes in (
+            (["mc_node.boot", "name=boot"], True),
+            (["mc_node.boot", "name=boot"], False),
+            (["mc_node.bridge", "name=corpus0", f"network={NETWORK}", f"network6={NETWORK6}"], False),
+            (["mc_node.traffic", "name=traffic", f"wanted={wish}"], False),
+        ):
+            done = next(iter(self.call(settled, configured, "state.single", *words).answer.values()))
+            assert done["result"] is True
+            assert bool(done["changes"]) is changes
+        failed = self.call(settled, configured, "state.single", "mc_node.bridge", "name=corpus0", "network=nowhere")
+        assert failed.status != 0
+        assert "no network such as" in next(iter(failed.answer.values()))["comment"]
+
+    def test_a_node_is_found_fit_but_for_its_init(self, settled: Node, configured: Path) -> None:
+        findings = self.call(settled, configured, "mc_node.check").answer
+        assert {found["subject"] for found in findings if found["result"] is False} <= {"init", "disk"}
+        facts = self.call(settled, configured, "mc_node.inventory").answer
+        assert facts["ports"] == {"80": "proxy", "443": "proxy"}
 
 
 def _pid(info: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from corpus import files, processes
 from corpus.errors import CorpusError
+from corpus.node import boot
 from corpus.node.traffic.places import Places
 from corpus.node.traffic.wanted import Wanted
 
@@ -107,6 +108,8 @@ def plan(name: str, network: str, network6: str, places: Places) -> dict[str, An
     for path, text in _written(wanted.bridge, addresses, places).items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             told.setdefault("files", []).append(str(path))
+    if places.booted and not boot.enabled(UNIT):
+        told["enabled"] = [UNIT]
     return told
 
 
@@ -130,7 +133,7 @@ def make(name: str, network: str, network6: str, places: Places) -> dict[str, An
     for path, text in _written(name, addresses, places).items():
         path.parent.mkdir(parents=True, exist_ok=True)
         files.write(path, text)
-    if any(path.endswith(".service") for path in told.get("files", ())) and Path("/run/systemd/system").exists():
+    if places.booted and ("enabled" in told or "files" in told):
         processes.run(["systemctl", "daemon-reload"])
         processes.run(["systemctl", "enable", UNIT])
     return told

@@ -69,8 +69,8 @@ def start(places: Places) -> None:
 
     :raises CorpusError: it does not answer
     """
-    if Path("/run/systemd/system").exists() and (places.units / UNIT).exists():
-        processes.run(["systemctl", "start", UNIT])
+    if places.booted and (places.units / UNIT).exists():
+        processes.run(["systemctl", "restart", UNIT])
     else:
         processes.run(["haproxy", "-W", "-D", "-f", places.proxy, "-p", places.pid, "-S", f"{places.master},mode,600"])
     _until(lambda: running(places), "haproxy was started and does not answer: see its log.")

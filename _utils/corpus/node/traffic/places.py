@@ -68,6 +68,11 @@ class Places:
         """Process id of haproxy's master."""
         return self.run / "haproxy.pid"
 
+    @property
+    def booted(self) -> bool:
+        """Whether systemd is in charge of this machine, and reads units from where ours are."""
+        return self.units == Places.units and Path("/run/systemd/system").exists()
+
     def made(self) -> Places:
         """Return ourselves when the folders exist."""
         for folder in (self.etc, self.maps, self.run):

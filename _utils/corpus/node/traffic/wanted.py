@@ -13,7 +13,7 @@ from corpus.identifiers import shown
 
 Network = TypeVar("Network", ipaddress.IPv4Network, ipaddress.IPv6Network)
 
-_NAME = re.compile(r"[a-z0-9]([a-z0-9_.-]{0,61}[a-z0-9])?")
+_NAME = re.compile(r"[a-z0-9]([a-z0-9_.-]{0,251}[a-z0-9])?")
 _INTERFACE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,14}")
 _LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?"
 _HOST = re.compile(rf"(\*\.)?{_LABEL}(\.{_LABEL})*")
@@ -161,7 +161,7 @@ def _guest(
 def _guest_name(name: object) -> str:
     if isinstance(name, str) and _NAME.fullmatch(name):
         return name
-    raise UsageError(f"{shown(name)} cannot name a guest: use up to 63 lower-case letters, digits, '-', '_' or '.'.")
+    raise UsageError(f"{shown(name)} cannot name a guest: use up to 253 lower-case letters, digits, '-', '_' or '.'.")
 
 
 def host_name(name: object) -> str:

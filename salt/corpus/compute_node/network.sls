@@ -1,0 +1,32 @@
+# The bridge of the guests, and the kernel's part in keeping them apart.
+
+{% set wanted = salt["pillar.get"]("corpus:traffic", {}) %}
+
+include:
+  - corpus.compute_node.packages
+
+# Shows to nftables what a bridge passes from port to port; built into some kernels.
+compute-node-modules:
+  file.managed:
+    - name: /etc/modules-load.d/corpus.conf
+    - contents: br_netfilter
+  cmd.run:
+    - name: modprobe br_netfilter
+    - unless: test -e /proc/sys/net/bridge/bridge-nf-call-iptables
+    - require:
+      - file: compute-node-modules
+      - pkg: compute-node-packages
+
+{% if wanted.get("network") or wanted.get("network6") %}
+compute-node-bridge:
+  mc_node.bridge:
+    - name: {{ wanted.get("bridge", "corpus0") }}
+    - network: "{{ wanted.get("network", "") }}"
+    - network6: "{{ wanted.get("network6", "") }}"
+    - require:
+      - cmd: compute-node-modules
+{% else %}
+compute-node-bridge:
+  test.fail_without_changes:
+    - comment: "The pillar of this minion has no corpus:traffic:network: link the node to a controller first."
+{% endif %}
