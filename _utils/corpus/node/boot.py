@@ -11,7 +11,6 @@ from corpus.node.traffic.places import Places
 
 TRAFFIC = "corpus-traffic.service"
 
-# nftables.service begins by throwing every table away: whatever it does, ours comes after it.
 _TRAFFIC = """\
 # Written by corpus: salt-call --local mc_node.boot.
 [Unit]
@@ -21,8 +20,6 @@ DefaultDependencies=no
 Wants=network-pre.target
 Before=network-pre.target shutdown.target
 After=local-fs.target systemd-modules-load.service nftables.service
-PartOf=nftables.service
-ReloadPropagatedFrom=nftables.service
 Conflicts=shutdown.target
 
 [Service]
@@ -33,6 +30,14 @@ ExecReload={nft} -f {places.table}
 
 [Install]
 WantedBy=multi-user.target
+"""
+# Debian's own unit throws every table away, whatever it is told to do: ours comes back after each.
+_BESIDE = """\
+# Written by corpus: salt-call --local mc_node.boot.
+[Service]
+ExecStartPost=-{nft} -f {places.table}
+ExecReload=-{nft} -f {places.table}
+ExecStopPost=-{nft} -f {places.table}
 """
 _PROXY = """\
 # Written by corpus: salt-call --local mc_node.boot.
@@ -83,6 +88,7 @@ def _units(places: Places) -> dict[Path, str]:
     programs = {name: processes.which(name) for name in ("nft", "haproxy", "mkdir")}
     return {
         places.units / TRAFFIC: _TRAFFIC.format(places=places, **programs),
+        places.units / "nftables.service.d/corpus.conf": _BESIDE.format(places=places, **programs),
         places.units / haproxy.UNIT: _PROXY.format(places=places, **programs),
     }
 

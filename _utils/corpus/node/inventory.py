@@ -32,7 +32,7 @@ SYSTEMS = {"debian": (12,), "ubuntu": (22, 4)}
 #: programs that every node runs, with Debian's package for each
 PROGRAMS = {"nft": "nftables", "haproxy": "haproxy", "ip": "iproute2", "sshd": "openssh-server", "rsync": "rsync"}
 #: further ones by type of guest
-GUEST_TYPES = {"lxc": {"lxc-start": "lxc", "newuidmap": "uidmap", "mkfs.btrfs": "btrfs-progs", "zstd": "zstd"}}
+GUEST_TYPES = {"lxc": {"lxc-start": "lxc", "mkfs.btrfs": "btrfs-progs", "zstd": "zstd"}}
 PORTS = (80, 443)
 
 _CLONE_NEWNET = 0x40000000

@@ -11,6 +11,5 @@ compute-node-packages:
       - nftables
       - openssh-server
       - rsync
-      - uidmap
       - zstd
     - install_recommends: false
