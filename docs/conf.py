@@ -37,10 +37,12 @@ DOORS = {
     "mc_python": "_modules/mc_python.py",
     "mc_php": "_modules/mc_php.py",
     "mc_zope": "_modules/mc_zope.py",
+    "mc_node": "_modules/mc_node.py",
     "states.mc_project": "_states/mc_project.py",
     "states.mc_python": "_states/mc_python.py",
     "states.mc_django": "_states/mc_django.py",
     "states.mc_nodejs": "_states/mc_nodejs.py",
+    "states.mc_node": "_states/mc_node.py",
     "pillar.mc_project": "_pillar/mc_project.py",
     "output.mc_project": "_output/mc_project.py",
 }
