@@ -103,7 +103,7 @@ def traffic(name: str, wanted: dict[str, Any]) -> dict[str, Any]:
     wanted
         What ``mc_node.traffic`` takes.
 
-    .. code-block:: yaml
+    .. code-block:: yaml+jinja
 
         the guests' traffic:
           mc_node.traffic:
