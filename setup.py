@@ -22,7 +22,10 @@ if __name__ == "__main__":
     from setuptools import find_packages, setup
 
     setup(
-        packages=[*find_packages("_utils"), *_doors(), "corpus.projects"],
-        package_dir={"corpus": "_utils/corpus", "corpus.projects": "projects", **_doors()},
-        package_data={"corpus.projects": _files(CHECKOUT / "projects")},
+        packages=[*find_packages("_utils"), *_doors(), "corpus.projects", "corpus.state_tree"],
+        package_dir={"corpus": "_utils/corpus", "corpus.projects": "projects", "corpus.state_tree": "salt", **_doors()},
+        package_data={
+            "corpus.projects": _files(CHECKOUT / "projects"),
+            "corpus.state_tree": _files(CHECKOUT / "salt"),
+        },
     )

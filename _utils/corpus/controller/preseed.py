@@ -245,7 +245,7 @@ stop() { echo "$1" >&2; exit 3; }
 have=$(cat /opt/corpus/.runtime 2>/dev/null || echo none)
 python=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || echo none)
 echo "corpus $have $python $(uname -m)"
-rm -rf /opt/.corpus.seed
+rm -rf /opt/.corpus.seed /opt/.corpus.new
 mkdir -p /opt/.corpus.seed
 chmod 0700 /opt/.corpus.seed
 tar --extract --no-same-owner --same-permissions --file=- --directory=/opt/.corpus.seed || stop "what was sent could not be unpacked"
@@ -253,10 +253,9 @@ cd /opt/.corpus.seed
 test -f .complete || stop "not all that was sent arrived"
 rm .complete
 if test -d opt/corpus; then
-    rm -rf /opt/.corpus.old
-    if test -d /opt/corpus; then mv /opt/corpus /opt/.corpus.old; fi
-    mv opt/corpus /opt/corpus
-    rm -rf /opt/.corpus.old
+    mv opt/corpus /opt/.corpus.new
+    rm -rf /opt/corpus
+    mv /opt/.corpus.new /opt/corpus
 fi
 # Without the folders: those that are there keep their modes.
 find . ! -type d -print0 | tar --create --null --files-from=- --file=- | tar --extract --file=- --directory=/
