@@ -5,11 +5,13 @@ of a compute node and Salt below ``/opt/corpus``, so that nothing has to be down
 in these containers. Everything is named by the process of the test.
 """
 
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,11 +22,14 @@ from typing import Any
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Message as Handler
+from corpus.controller.dns import zones
+from corpus.controller.dns.powerdns import Server
+from corpus.controller.registry.store import Registry
 
 from tests.lab import guest
 from tests.machine import CHECKOUT, Ended, deadline, free_port, run
 
-PACKAGES = f"{guest.PACKAGES},openssh-server,lxc,haproxy,nftables,btrfs-progs,kmod,zstd,curl"
+PACKAGES = f"{guest.PACKAGES},openssh-server,lxc,haproxy,nftables,btrfs-progs,kmod,uidmap,zstd,curl"
 ZONE = "corpus.test"
 _BIN = Path(sys.executable).parent
 _CONFIG = """\
@@ -70,12 +75,32 @@ Before=sysinit.target
 Type=oneshot
 ExecStart=/usr/local/sbin/lab-cgroups
 """
+_UNIT = """\
+[Unit]
+Description=Salt minion
+After=network.target
+[Service]
+Environment=PATH=/opt/corpus/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+ExecStart=/opt/corpus/bin/salt-minion
+KillMode=process
+Restart=on-failure
+[Install]
+WantedBy=multi-user.target
+"""
 _SALT_MINION = """\
 #!/opt/corpus/bin/python
 import sys
 from salt.scripts import salt_minion
 sys.exit(salt_minion())
 """
+
+
+_SALT = {
+    "opt/corpus/bin/salt-minion": _SALT_MINION,
+    "opt/corpus/.runtime": "lab\n",
+    "etc/systemd/system/salt-minion.service": _UNIT,
+    "etc/salt/minion.d/checkout.conf": json.dumps({"module_dirs": ["/opt/checkout"], "corpus.lab": True}),
+}
 
 
 def _done(*argv: object, timeout: float = 280) -> Ended:
@@ -128,7 +153,7 @@ class BareMachine:
             "root/.ssh/authorized_keys": self.public,
             "usr/local/sbin/lab-cgroups": _CGROUPS,
             "etc/systemd/system/lab-cgroups.service": _CGROUPS_UNIT,
-            "opt/corpus/bin/salt-minion": _SALT_MINION,
+            **_SALT,
         }
         disk.mkdir(parents=True)
         for name, text in files.items():
@@ -271,6 +296,26 @@ class Cloud:
         """``salt``, as an administrator would."""
         return run([str(_BIN / "salt"), "-c", str(self.conf), "--out=json", minion, function, *arguments])
 
+    def bring_image(self) -> str:
+        """Give the controller the image that guests are made from; its name."""
+        from corpus.controller.registry.models import Image
+
+        folder = self.folder / "home/images"
+        folder.mkdir(exist_ok=True)
+        target = folder / "guest-lab.tar.zst"
+        image(target)
+        digest = hashlib.sha256(target.read_bytes()).hexdigest()
+        with self.registry().session() as session:
+            session.add(Image(name="guest", version="lab", digest=f"sha256:{digest}", size=target.stat().st_size))
+        return "guest-lab"
+
+    def registry(self) -> Registry:
+        """The controller's registry."""
+        home = self.folder / "home"
+        found = Registry(f"sqlite:///{home}/registry.sqlite3", home / "secrets.key")
+        found.upgrade()
+        return found
+
     def minions(self) -> list[str]:
         """The ids of the accepted keys."""
         return sorted(path.name for path in (self.folder / "root/etc/salt/pki/master/minions").iterdir())
@@ -351,7 +396,52 @@ def running(folder: Path, machines: int = 2) -> Iterator[Cloud]:
             thread.join()
         for machine in bare:
             machine.run("true")
+        name_server = Server(server["url"], Path(server["key_file"]))
+        for zone in (ZONE, f"{network}.0/24", f"{network6}:/64"):
+            zones.create(name_server, zone, [f"ns1.{ZONE}"])
         yield cloud
+
+
+PACK = ("_modules", "_states", "_utils", "_output", "_engines", "projects")
+
+
+def image(target: Path) -> None:
+    """Write the archive of an image for guests: a root file system with Salt and this pack, without any key.
+
+    :param target: ends with ``.tar.zst``
+    """
+    lower = guest.root_file_system("image", f"{guest.PACKAGES},openssh-server")
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        upper, work, merged = (Path(folder) / name for name in ("upper", "work", "merged"))
+        for path in (upper, work, merged):
+            path.mkdir()
+        for name, text in _SALT.items():
+            path = upper / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        (upper / "opt/corpus/bin/salt-minion").chmod(0o755)
+        for name in PACK:
+            if (CHECKOUT / name).is_dir():
+                ignored = shutil.ignore_patterns("__pycache__")
+                shutil.copytree(CHECKOUT / name, upper / "opt/checkout" / name, ignore=ignored)
+        wants = upper / "etc/systemd/system/multi-user.target.wants"
+        wants.mkdir(parents=True)
+        (wants / "salt-minion.service").symlink_to("/etc/systemd/system/salt-minion.service")
+        (upper / "etc/machine-id").write_text("")
+        (upper / "etc/resolv.conf").write_text("")
+        _done("mount", "-t", "overlay", "-o", f"lowerdir={lower},upperdir={upper},workdir={work}", "overlay", merged)
+        try:
+            for key in (merged / "etc/ssh").glob("ssh_host_*"):
+                key.unlink()
+            (merged / "etc/systemd/system/multi-user.target.wants/nginx.service").unlink(
+                missing_ok=True
+            )  # ours has its port
+            words = ["--exclude=./var/cache/apt/*", "--exclude=./var/lib/apt/lists/*", "--exclude=./dev/*"]
+            tar = ["tar", "--create", "-I", "zstd -1 -T0", f"--file={target}", *words, f"--directory={merged}", "."]
+            ended = run(tar, timeout=280)
+            assert ended.status in (0, 1), ended.said  # 1: an overlay's folders look changed once they are read
+        finally:
+            _done("umount", merged)
 
 
 @contextmanager

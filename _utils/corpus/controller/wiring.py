@@ -1,0 +1,154 @@
+"""What the registry says, made true outside of it: the names in DNS, the traffic of a node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from corpus import locks
+from corpus.errors import CorpusError, UsageError
+from corpus.identifiers import shown
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from corpus.controller import access, preseed
+    from corpus.controller.cloud import Cloud
+    from corpus.controller.registry.models import ComputeNode, Guest
+
+#: Seconds that a node may take to change its traffic, and to be waited for by who comes second.
+PATIENCE = 60
+BRIDGE = "corpus0"
+
+
+def guest(session: Session, name: object) -> Guest:
+    """Return a guest by its name, its minion's id or its uuid.
+
+    :raises UsageError: there is none
+    """
+    from sqlalchemy import or_, select
+
+    from corpus.controller.registry.models import Guest
+
+    key = str(name)
+    found = session.scalar(select(Guest).where(or_(Guest.name == key, Guest.minion_id == key, Guest.uuid == key)))
+    if found is None:
+        raise UsageError(f"There is no guest {shown(name)}: see mc_guest.list.")
+    return found
+
+
+def node(session: Session, name: object) -> ComputeNode:
+    """Return a compute node by its name, its first label, its minion's id, its host, its uuid or a platform's uuid.
+
+    :raises UsageError: there is none, or there are several
+    """
+    from sqlalchemy import or_, select
+
+    from corpus.controller.registry.models import ComputeNode, Platform
+
+    key = str(name)
+    like = f"{key}.%" if key.replace("-", "").isalnum() else key
+    wanted = select(ComputeNode).where(
+        or_(
+            ComputeNode.name == key,
+            ComputeNode.name.like(like),
+            ComputeNode.minion_id == key,
+            ComputeNode.host == key,
+            ComputeNode.uuid == key,
+            ComputeNode.id.in_(select(Platform.node_id).where(Platform.uuid == key)),
+        )
+    )
+    found = session.scalars(wanted).all()
+    if len(found) > 1:
+        raise UsageError(f"{shown(name)} is {len(found)} compute nodes: name one of {_names(found)} in full.")
+    if not found:
+        raise UsageError(f"There is no compute node {shown(name)}: see mc_compute_node.list.")
+    return found[0]
+
+
+def _names(found: Iterable[ComputeNode]) -> str:
+    return ", ".join(sorted(one.name for one in found))
+
+
+def names(cloud: Cloud, only: Iterable[str] | None = None, test: bool = False) -> dict[str, Any]:
+    """Make what is ours in DNS what the registry says; return what changed.
+
+    :param only: names and addresses that are looked at; None: all of them
+    """
+    from corpus.controller.dns import records, zones
+
+    server = cloud.dns()
+    if server is None:
+        return {}
+
+    def wanted() -> list[records.Record]:
+        with cloud.registry.reading() as session:
+            return records.of(session)
+
+    chosen = None if only is None else {_owner(name) for name in only if name}
+    changes: dict[str, Any] = {}
+    for differences in zones.reconcile_all(wanted, server, plan=test, only=chosen):
+        changes.update(differences.changes)
+    return changes
+
+
+def _owner(name: str) -> str:
+    """A name as DNS has it; of an address, the one of its PTR."""
+    from corpus.controller.dns import records
+
+    return records.reverse(name) if ":" in name or name.replace(".", "").isdigit() else name
+
+
+def traffic(cloud: Cloud, at: str, test: bool = False) -> dict[str, Any]:
+    """Make a node's traffic what the registry wants; one at a time, so that no older wish overwrites a newer one.
+
+    :param at: the node's name
+    :returns: what changed
+    """
+    from corpus.controller import pillar
+
+    cloud.settings.locks.mkdir(mode=0o700, parents=True, exist_ok=True)
+    refusal = f"The traffic of {at} is being changed by somebody else: try again."
+    with locks.held(cloud.settings.locks / f"traffic-{at}", {}, lambda _note: refusal, wait=PATIENCE):
+        with cloud.registry.reading() as session:
+            there = node(session, at)
+            minion, wish = there.minion_id, pillar.traffic(session, there)
+        report = call(cloud, minion, "mc_node.traffic", wish, test=test, timeout=PATIENCE)
+    if not isinstance(report, dict):
+        raise CorpusError(f"{at} did not change its traffic: {str(report)[:200]}")
+    return dict(report.get("changes") or {})
+
+
+def call(cloud: Cloud, minion: str, function: str, *arguments: Any, timeout: float, **keywords: Any) -> Any:
+    """Call a function of a minion; of a report, its failure is ours.
+
+    :raises CorpusError: it failed, with the minion's own words
+    """
+    found = cloud.minions.call(minion, function, *arguments, timeout=timeout, **keywords)
+    if isinstance(found, dict) and found.get("result") is False and "comment" in found:
+        raise CorpusError(f"{minion}: {found['comment']}")
+    return found
+
+
+def master(cloud: Cloud) -> preseed.Master:
+    """What minions must know of this master."""
+    from corpus.controller import preseed
+
+    return preseed.Master.of(cloud.opts, cloud.settings.master_address)
+
+
+def known_hosts(cloud: Cloud) -> access.KnownHosts:
+    """The keys of the machines' and guests' ssh servers."""
+    from corpus.controller import access
+
+    return access.KnownHosts(cloud.settings.ssh / "known_hosts")
+
+
+def target(cloud: Cloud, at: ComputeNode) -> access.Target:
+    """How a node is reached by ssh, with its own key."""
+    from corpus.controller import access
+
+    known_hosts(cloud).meet(at.host, at.ssh_port)
+    return access.Target(
+        at.host, cloud.settings.ssh / at.name, cloud.settings.ssh / "known_hosts", at.ssh_port, at.ssh_user
+    )
