@@ -18,7 +18,11 @@ from corpus.errors import CorpusError, MissingTool
 
 #: Debian's package for each program that corpus calls
 PACKAGES = {
+    "btrfs": "btrfs-progs",
     "composer": "composer",
+    "lxc-start": "lxc",
+    "lxc-autostart": "lxc",
+    "mkfs.btrfs": "btrfs-progs",
     "mysql": "mariadb-client",
     "mysqldump": "mariadb-client",
     "pg_dump": "postgresql-client",
