@@ -15,9 +15,12 @@ def translated() -> Iterator[None]:
     """Raise Salt's ``CommandExecutionError`` for ours.
 
     Also where the caller is to blame: Salt answers a ``SaltInvocationError`` with the function's whole
-    documentation, and who mistyped a name is better served by one sentence.
+    documentation, and who mistyped a name is better served by one sentence. For the same reason it is Salt's
+    ``NotImplemented``, too: of what a runner raises, that alone is answered without a traceback.
     """
-    from salt.exceptions import CommandExecutionError
+    from salt import exceptions
+
+    refused = type("Refused", (exceptions.CommandExecutionError, exceptions.NotImplemented), {})
 
     with warnings.catch_warnings():
         # What Python thinks of the modules that Salt imports on the way is not for the caller.
@@ -25,7 +28,7 @@ def translated() -> Iterator[None]:
         try:
             yield
         except CorpusError as err:
-            raise CommandExecutionError(str(err)) from err
+            raise refused(str(err)) from err
 
 
 def answered(report: Mapping[str, Any], context: MutableMapping[str, Any]) -> dict[str, Any]:

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: Rooms that make kinds known.
-_ROOMS = ("projects", "compute_nodes", "guests", "moves")
+_ROOMS = ("projects", "compute_nodes", "guests", "moves", "names")
 
 
 @dataclass(frozen=True)

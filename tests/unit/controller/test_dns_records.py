@@ -184,3 +184,24 @@ def test_the_registry_says_what_names_there_are(registry: Registry) -> None:
     assert pointers["10.2.0.192.in-addr.arpa", "PTR"] == (("node1.corpus.test.",), 60)
     assert pointers["2.1.64.10.in-addr.arpa", "PTR"] == (("shop.corpus.test.",), 60)
     assert len(pointers) == 5
+
+
+def test_some_names_of_the_registry_alone(registry: Registry) -> None:
+    with registry.session() as session:
+        node = ComputeNode(
+            name="node.corpus.test", minion_id="node", host="a", address="192.0.2.1", address6="2001:db8::1"
+        )
+        shop = Guest(name="shop", minion_id="shop.corpus.test", node=node, address="10.64.1.2", address6="fd00:64:1::2")
+        session.add_all(
+            [node, shop, DnsName(fqdn="node.corpus.test", node=node), DnsName(fqdn="shop.corpus.test", guest=shop)]
+        )
+        session.add(DnsName(fqdn="free.corpus.test", kind="TXT", values=["x"]))
+    with registry.reading() as session:
+        everything = of(session)
+        assert len(everything) == 9
+        for record in everything:
+            assert [one for one in of(session, [record.name]) if one.type == record.type] == [record]
+        assert [one.values for one in of(session, ["10.64.1.2"])] == [("shop.corpus.test.",)]
+        some = of(session, ["free.corpus.test", "fd00:64:1::2", "none.corpus.test"])
+        assert {one.type for one in some} == {"TXT", "PTR"}
+        assert of(session, []) == []

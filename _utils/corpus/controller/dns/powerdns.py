@@ -6,7 +6,6 @@ can lose each other's values: so there is one at a time (:meth:`Server.writing`)
 
 from __future__ import annotations
 
-import fcntl
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,8 +16,10 @@ from typing import Any
 
 import requests
 
+from corpus import locks
 from corpus.controller.dns.records import Record
-from corpus.errors import CorpusError, Locked, UsageError
+from corpus.controller.settings import Settings
+from corpus.errors import CorpusError, UsageError
 
 #: Marks, as the account of a comment on an RRset or of a zone, what corpus made
 ACCOUNT = "corpus"
@@ -95,17 +96,8 @@ class Server:
 
         :raises Locked: another one did not end in time
         """
-        end = time.monotonic() + QUEUE
-        with self.lock.open("a") as stream:
-            self.lock.chmod(0o600)
-            while True:
-                try:
-                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > end:
-                        raise Locked(f"Another process writes to {self.url} for {QUEUE} seconds: try again.") from None
-                    time.sleep(0.01)
+        refusal = f"Another process writes to the DNS server {self.url} for {QUEUE} seconds: try again."
+        with locks.held(self.lock, {"what": "dns"}, lambda _other: refusal, wait=QUEUE):
             yield
 
     def zones(self) -> list[Zone]:
@@ -231,6 +223,16 @@ class Server:
         except (ValueError, KeyError, TypeError):
             words = answer.text.strip()[:200] or f"status {answer.status_code}"
         return CorpusError(f"The DNS server {self.url} refuses: {words.rstrip('.')}.")
+
+
+def configured(settings: Settings) -> Server:
+    """The server that the controller's settings name.
+
+    :raises UsageError: they name none
+    """
+    if settings.dns is None:
+        raise UsageError("The controller has no DNS server: set corpus.dns in the master's configuration.")
+    return Server(settings.dns.url, settings.dns.api_key_file)
 
 
 def _key(path: Path) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +55,7 @@ class Record:
         values = tuple(sorted({TYPES[kind](str(value)) for value in given}))
         if kind == "CNAME" and len(values) > 1:
             raise UsageError(f"A CNAME of {shown(self.name)} has one value, not {len(values)}.")
-        object.__setattr__(self, "name", _owner(self.name, kind))
+        object.__setattr__(self, "name", owner(self.name, kind))
         object.__setattr__(self, "type", kind)
         object.__setattr__(self, "values", values)
 
@@ -70,29 +70,41 @@ def reverse(address: str) -> str:
     return ipaddress.ip_address(address).reverse_pointer
 
 
-def of(session: Session) -> list[Record]:
+def of(
+    session: Session,
+    only: Collection[str] | None = None,
+    instead: Mapping[tuple[str, str], Record | None] | None = None,
+) -> list[Record]:
     """Compute every record that the registry asks for, sorted.
 
     A name of a node or guest gets A and AAAA with the addresses at which the node's proxy answers. Addresses of nodes
     and guests get a PTR. A name with values of its own beats what is computed.
 
     :param session: of :class:`corpus.controller.registry.store.Registry`
+    :param only: those of these names alone, which takes as long as there are names; an address stands for its PTR
+    :param instead: what names with values of their own shall have in the place of what the registry says, by name and
+        type; None: nothing
     :raises UsageError: a name in the registry cannot be a record
     """
-    found: dict[tuple[str, str], Record] = {}
-    for record in [*_free(session), *_named(session), *_pointers(session)]:
+    if only is not None:
+        only = {reverse(address) if (address := _address_of(name)) else name for name in only}
+    own = {record.key: record for record in _free(session, only)} | dict(instead or {})
+    found = {key: record for key, record in own.items() if record is not None}
+    for record in [*_named(session, only), *_pointers(session, only)]:
         found.setdefault(record.key, record)
     return sorted(found.values())
 
 
-def _free(session: Session) -> Iterator[Record]:
+def _free(session: Session, only: Collection[str] | None) -> Iterator[Record]:
     """Names with values of their own."""
     from sqlalchemy import select
 
     from corpus.controller.registry.models import DnsName
 
-    wanted = select(DnsName.fqdn, DnsName.kind, DnsName.values, DnsName.ttl)
-    for fqdn, kind, values, ttl in session.execute(wanted.where(DnsName.values.is_not(None))):
+    wanted = select(DnsName.fqdn, DnsName.kind, DnsName.values, DnsName.ttl).where(DnsName.values.is_not(None))
+    if only is not None:
+        wanted = wanted.where(DnsName.fqdn.in_(only))
+    for fqdn, kind, values, ttl in session.execute(wanted):
         yield from _expanded(fqdn, kind, values or [], ttl)
 
 
@@ -106,7 +118,7 @@ def _expanded(fqdn: str, kind: str, values: list[str], ttl: int) -> Iterator[Rec
             yield Record(fqdn, family, own, ttl)
 
 
-def _named(session: Session) -> Iterator[Record]:
+def _named(session: Session, only: Collection[str] | None) -> Iterator[Record]:
     """Names that stand for a node or a guest; a guest answers at its node."""
     from sqlalchemy import func, select
 
@@ -118,6 +130,8 @@ def _named(session: Session) -> Iterator[Record]:
         .outerjoin(Guest, DnsName.guest_id == Guest.id)
         .join(ComputeNode, ComputeNode.id == func.coalesce(DnsName.node_id, Guest.node_id))
     )
+    if only is not None:
+        wanted = wanted.where(DnsName.fqdn.in_(only))
     for fqdn, kind, ttl, address, address6, name in session.execute(wanted):
         if kind in ("CNAME", "NS", "PTR"):
             yield Record(fqdn, kind, (name,), ttl)
@@ -131,23 +145,46 @@ def _named(session: Session) -> Iterator[Record]:
             raise UsageError(f"The {kind} of {fqdn} in the registry stands for a machine: give it values instead.")
 
 
-def _pointers(session: Session) -> Iterator[Record]:
+def _pointers(session: Session, only: Collection[str] | None) -> Iterator[Record]:
     """What addresses of nodes and guests are called."""
-    from sqlalchemy import select
+    from sqlalchemy import or_, select
 
     from corpus.controller.registry.models import ComputeNode, Guest
 
+    addresses = [found for one in only or () if (found := _address_of(one))]
     names: dict[str, list[str]] = {}
     for kind, name in ((ComputeNode, ComputeNode.name), (Guest, Guest.minion_id)):
-        for called, address4, address6 in session.execute(select(name, kind.address, kind.address6)):
+        wanted = select(name, kind.address, kind.address6)
+        if only is not None:
+            wanted = wanted.where(or_(kind.address.in_(addresses), kind.address6.in_(addresses)))
+        for called, address4, address6 in session.execute(wanted):
             # A minion's id need not be a name of the DNS.
             for address in filter(None, (address4, address6) if "." in called else ()):
-                names.setdefault(address, []).append(called)
+                if only is None or address in addresses:
+                    names.setdefault(address, []).append(called)
     for address, several in names.items():
         yield Record(address, "PTR", tuple(several))
 
 
-def _owner(name: object, kind: str) -> str:
+def _address_of(name: str) -> str | None:
+    """The address that a name is the PTR of, or that it is; None when it is neither."""
+    labels = name.removesuffix(".").split(".")
+    if name.endswith(".in-addr.arpa"):
+        name = ".".join(labels[-3::-1])
+    elif name.endswith(".ip6.arpa"):
+        digits = "".join(labels[-3::-1])
+        name = ":".join(digits[at : at + 4] for at in range(0, len(digits), 4))
+    try:
+        return str(ipaddress.ip_address(name))
+    except ValueError:
+        return None
+
+
+def owner(name: object, kind: str) -> str:
+    """A name as a record of that type has it; an address becomes the name of its PTR.
+
+    :raises UsageError: it cannot be
+    """
     text = str(name).lower().removesuffix(".")
     if kind == "PTR":
         try:

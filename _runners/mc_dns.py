@@ -1,0 +1,327 @@
+"""
+DNS
+===
+
+Zones of the controller's PowerDNS, and the names in them. The names of nodes and guests are computed from the registry;
+records of anything else are added here, kept in the registry, too, and registered in the same way. What others wrote
+into a zone is never changed or deleted: where it is in the way, that is said, and nothing is written.
+
+The server is named in the master's configuration::
+
+    corpus:
+      zone: corpus.example.org
+      nameservers: [ns1.example.org, ns2.example.org]
+      dns:
+        url: http://127.0.0.1:8081
+        api_key_file: /etc/corpus/powerdns.key     # 0600
+
+Functions that change something take ``test=True``: they tell what would be done, and do nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from corpus.controller import names, operations
+from corpus.controller.cloud import Cloud
+from corpus.controller.dns import powerdns
+from corpus.controller.dns import zones as rooms
+from corpus.controller.settings import Settings
+from corpus.door import answered, translated
+
+if TYPE_CHECKING:
+    __opts__: dict[str, Any]
+    __context__: dict[str, Any]
+
+__virtualname__ = "mc_dns"
+
+
+def __virtual__():
+    return __virtualname__
+
+
+def _settings() -> Settings:
+    return Settings.configured(__opts__)
+
+
+def _server() -> powerdns.Server:
+    return powerdns.configured(_settings())
+
+
+def _cloud() -> Cloud:
+    return Cloud(_settings(), __opts__)
+
+
+def _changed(name: str, changes: dict[str, Any], test: bool) -> dict[str, Any]:
+    done = "Would be changed." if test else "Changed."
+    return {
+        "name": name,
+        "result": True,
+        "changes": changes,
+        "comment": done if changes else "Everything is so already.",
+    }
+
+
+def _operation(kind: str, test: bool, **arguments: Any) -> dict[str, Any]:
+    who = str(globals().get("__user__") or "unknown")
+    with translated():
+        report = operations.run(_cloud(), kind, arguments, who, test=bool(test))
+    # salt-run's exit status is what the answer itself says
+    return answered(report, __context__) | ({} if report["result"] else {"retcode": 1})
+
+
+def _values(values: str | Sequence[str] | None) -> list[str] | None:
+    if values is None:
+        return None
+    given = [values] if isinstance(values, (str, int, float)) else list(values)
+    return [str(value) for value in given]
+
+
+def zones() -> dict[str, Any]:
+    """
+    List the zones of the server: whether corpus made them, whether they are signed, their serial.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run mc_dns.zones
+    """
+    with translated():
+        return {
+            zone.name: {"ours": zone.ours, "dnssec": zone.dnssec, "serial": zone.serial, "kind": zone.kind}
+            for zone in _server().zones()
+        }
+
+
+def records(zone: str | None = None) -> dict[str, Any]:
+    """
+    List what is registered, by zone, name and type; ``ours`` tells what corpus wrote.
+
+    zone
+        A zone, or the network whose reverse zone is meant; by default every zone.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run mc_dns.records corpus.example.org
+        salt-run mc_dns.records 10.64.1.0/24
+    """
+    with translated():
+        return names.listed(_cloud(), zone)
+
+
+def create_zone(
+    zone: str | None = None,
+    nameservers: str | Sequence[str] | None = None,
+    hostmaster: str = "",
+    test: bool = False,
+) -> dict[str, Any]:
+    """
+    Make a zone; one that corpus made before gets these nameservers.
+
+    zone
+        Its name, or a network, whose reverse zone is meant: ``10.64.1.0/24``, ``fd00:64:1::/64``. By default that of the
+        controller's settings.
+
+    nameservers
+        Whole names of the hosts that answer for it, the primary first; by default those of the controller's settings.
+
+    hostmaster
+        Mail address of who answers for the zone; by default ``hostmaster@<zone>``.
+
+    test
+        Only tell what would change.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run mc_dns.create_zone
+        salt-run mc_dns.create_zone 10.64.0.0/16 nameservers='[ns1.example.org, ns2.example.org]'
+    """
+    with translated():
+        settings = _settings()
+        name = rooms.zone_name(zone or settings.zone)
+        servers = _values(nameservers) or settings.nameservers
+        return _changed(name, rooms.create(_server(), name, servers, hostmaster, plan=test), test)
+
+
+def delete_zone(zone: str, force: bool = False, test: bool = False) -> dict[str, Any]:
+    """
+    Delete a zone and everything in it. What the registry says of its names stays in the registry.
+
+    zone
+        Its name, or the network whose reverse zone is meant.
+
+    force
+        Also when somebody else made the zone or records in it.
+
+    test
+        Only tell what would change.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run mc_dns.delete_zone old.example.org
+    """
+    with translated():
+        name = rooms.zone_name(zone)
+        return _changed(name, rooms.delete(_server(), name, force=force, plan=test), test)
+
+
+def plan(zone: str | None = None) -> dict[str, Any]:
+    """
+    Compare DNS with the registry, and change nothing.
+
+    zone
+        A zone, or the network whose reverse zone is meant; by default every zone.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run mc_dns.plan
+    """
+    return apply(zone, test=True)
+
+
+def apply(zone: str | None = None, test: bool = False) -> dict[str, Any]:
+    """
+    Make DNS what the registry says. Nothing is sent when it is so already.
+
+    zone
+        A zone, or the network whose reverse zone is meant; by default every zone.
+
+    test
+        Only tell what would change.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run mc_dns.apply
+    """
+    with translated():
+        return _changed(zone or "dns", names.synchronize(_cloud(), zone, plan=test), test)
+
+
+def add(
+    name: str,
+    type: str,  # noqa: A002 - the field's word
+    values: str | Sequence[str],
+    ttl: int | None = None,
+    replace: bool = False,
+    test: bool = False,
+) -> dict[str, Any]:
+    """
+    Add a record of anything, or values to one.
+
+    name
+        The whole name; its first label may be ``*``. For a PTR, an address will do.
+
+    type
+        ``A``, ``AAAA``, ``CAA``, ``CNAME``, ``MX``, ``NS``, ``PTR``, ``SRV`` or ``TXT``.
+
+    values
+        One or several, as in a zone file: ``10 mail.example.org`` for an MX. Names of hosts are whole names. A TXT is its
+        plain text.
+
+    ttl
+        Seconds that others may remember it; by default 60, or what it is already.
+
+    replace
+        These values instead of those that it has.
+
+    test
+        Only tell what would be done.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run mc_dns.add www.corpus.example.org CNAME shop.corpus.example.org
+        salt-run mc_dns.add corpus.example.org MX '[10 mx1.example.org, 20 mx2.example.org]' ttl=3600
+        salt-run mc_dns.add 192.0.2.1 PTR www.example.org
+    """
+    return _operation("dns.add", test, name=name, type=type, values=_values(values), ttl=ttl, replace=replace)
+
+
+def remove(
+    name: str,
+    type: str,  # noqa: A002 - the field's word
+    values: str | Sequence[str] | None = None,
+    test: bool = False,
+) -> dict[str, Any]:
+    """
+    Remove a record that was added by :py:func:`mc_dns.add`, or some of its values.
+
+    name
+        The whole name. For a PTR, an address will do.
+
+    type
+        As in :py:func:`mc_dns.add`.
+
+    values
+        One or several; by default all of them.
+
+    test
+        Only tell what would be done.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run mc_dns.remove www.corpus.example.org CNAME
+    """
+    return _operation("dns.remove", test, name=name, type=type, values=_values(values))
+
+
+def dnssec(zone: str, on: bool | None = None, test: bool = False) -> dict[str, Any]:
+    """
+    Sign a zone, stop signing it, or only show the DS records that the zone above it must have.
+
+    Before you turn it off, have the DS records taken out above, and wait until nobody remembers them.
+
+    zone
+        Its name, or the network whose reverse zone is meant.
+
+    on
+        Sign it or not; not given: change nothing.
+
+    test
+        Only tell what would change.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run mc_dns.dnssec corpus.example.org on=True
+        salt-run mc_dns.dnssec corpus.example.org
+    """
+    with translated():
+        name, server = rooms.zone_name(zone), _server()
+        if on is None:
+            return {**_changed(name, {}, test), "comment": "", "ds": rooms.delegation(server, name)}
+        found = rooms.sign(server, name, on, plan=test)
+        return {**_changed(name, found["changes"], test), "ds": found["ds"]}
+
+
+def export(zone: str) -> str:
+    """
+    Return a zone as a zone file.
+
+    zone
+        Its name, or the network whose reverse zone is meant.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run --out=newline_values_only mc_dns.export corpus.example.org > corpus.example.org.zone
+    """
+    with translated():
+        return rooms.export(_server(), zone)
