@@ -165,7 +165,7 @@ def inventory() -> dict[str, Any]:
         salt-call --local mc_node.inventory
     """
     with translated():
-        return stock.inventory(Places.configured(__opts__), _pool())
+        return stock.inventory(Places.configured(__opts__))
 
 
 def check(guest_types: Sequence[str] = ("lxc",)) -> list[dict[str, Any]]:
@@ -185,7 +185,7 @@ def check(guest_types: Sequence[str] = ("lxc",)) -> list[dict[str, Any]]:
         salt-call --local mc_node.check
     """
     with translated():
-        return stock.findings(stock.inventory(Places.configured(__opts__), _pool()), guest_types)
+        return stock.findings(stock.inventory(Places.configured(__opts__)), guest_types)
 
 
 def pool_size(path: str | None = None) -> int | None:
@@ -204,11 +204,7 @@ def pool_size(path: str | None = None) -> int | None:
         salt-call --local mc_node.pool_size
     """
     with translated():
-        return stock.pool_size(Path(path) if path else _pool())
-
-
-def _pool() -> Path:
-    return Path(__opts__.get("corpus.pool") or "/srv/corpus/pool")
+        return stock.pool_size(Path(path) if path else Places.configured(__opts__).pool)
 
 
 def _report(name: str, changes: dict[str, Any], test: bool) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Nothing of it touches the network of the machine that the tests run on.
 
 import ctypes
 import http.server
+import json
 import os
 import shutil
 import socket
@@ -99,7 +100,7 @@ class Internet:
 
     number: str = field(default_factory=lambda: f"{os.getpid():x}{next(_COUNT):x}")
     servers: list[_Server] = field(default_factory=list)
-    guests: list[str] = field(default_factory=list)
+    guests: dict[str, int] = field(default_factory=dict)
 
     @property
     def node(self) -> str:
@@ -111,6 +112,15 @@ class Internet:
 
     def namespace(self, guest: str) -> str:
         return f"cg{self.number}{guest}"
+
+    def port(self, guest: str) -> str:
+        """The port of the node's bridge that a guest is plugged to."""
+        return f"p{self.number}{self.guests[guest]}"
+
+    def hardware(self, guest: str) -> str:
+        """A guest's address on the bridge (MAC)."""
+        ended = run(["ip", "-n", self.namespace(guest), "--json", "link", "show", "eth0"])
+        return str(json.loads(ended.output)[0]["address"])
 
     def begin(self) -> None:
         """Make the node and the world outside; the node has no bridge yet."""
@@ -131,9 +141,9 @@ class Internet:
 
     def plug(self, guest: str, number: int, bridge: str) -> None:
         """Plug a guest to the node's bridge; its addresses end in ``number``."""
-        namespace, port = self.namespace(guest), f"p{self.number}{number}"
+        self.guests[guest] = number
+        namespace, port = self.namespace(guest), self.port(guest)
         _ip("netns", "add", namespace)
-        self.guests.append(guest)
         _ip("link", "set", "lo", "up", namespace=namespace)
         _ip("link", "add", port, "netns", self.node, "type", "veth", "peer", "eth0", "netns", namespace)
         _ip("link", "set", port, "master", bridge, "up", namespace=self.node)
@@ -186,6 +196,35 @@ def opens(namespace: str, address: str, port: int, seconds: float = 0.5) -> bool
                 return True
         except OSError:
             return False
+
+
+def tell(namespace: str, address: str) -> None:
+    """Let everybody on the bridge believe that an address is to be found in a namespace, unasked."""
+    with inside(namespace), socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as wire:
+        wire.bind(("eth0", 0))
+        hardware = wire.getsockname()[4]
+        everybody = b"\xff" * 6
+        if ":" not in address:
+            packed = socket.inet_aton(address)
+            arp = b"\x00\x01\x08\x00\x06\x04\x00\x02" + hardware + packed + everybody + packed
+            wire.send(everybody + hardware + b"\x08\x06" + arp)
+            return
+        packed = socket.inet_pton(socket.AF_INET6, address)
+        target = socket.inet_pton(socket.AF_INET6, "ff02::1")
+        advert = b"\x88\x00\x00\x00\x20\x00\x00\x00" + packed + b"\x02\x01" + hardware
+        for source in (packed, socket.inet_pton(socket.AF_INET6, "fe80::bad")):
+            pseudo = source + target + len(advert).to_bytes(4, "big") + b"\x00\x00\x00\x3a"
+            checksum = _checksum(pseudo + advert)
+            body = advert[:2] + checksum.to_bytes(2, "big") + advert[4:]
+            head = b"\x60\x00\x00\x00" + len(body).to_bytes(2, "big") + b"\x3a\xff" + source + target
+            wire.send(b"\x33\x33\x00\x00\x00\x01" + hardware + b"\x86\xdd" + head + body)
+
+
+def _checksum(data: bytes) -> int:
+    total = sum(int.from_bytes(data[at : at + 2], "big") for at in range(0, len(data), 2))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
 
 
 def asks(namespace: str, address: str, host: str, port: int = 80, tls: "ssl.SSLContext | None" = None) -> str:

@@ -20,7 +20,7 @@ from corpus.node.traffic.places import Places
 from corpus.node.traffic.wanted import Wanted
 
 from tests.machine import CHECKOUT, SALT_CALL, Ended, digests, run
-from tests.namespaces import CLIENT, NETWORK, NETWORK6, NODE, NODE6, Internet, asks, inside, lacking, opens
+from tests.namespaces import CLIENT, NETWORK, NETWORK6, NODE, NODE6, Internet, asks, inside, lacking, opens, tell
 
 pytestmark = pytest.mark.skipif(bool(lacking()), reason=lacking())
 
@@ -40,7 +40,7 @@ class Node:
 
     def __init__(self, folder: Path, internet: Internet) -> None:
         self.internet = internet
-        self.places = Places(folder / "etc", folder / "run", folder / "units", folder / "sysctl")
+        self.places = Places(folder / "etc", folder / "run", folder / "units", folder / "sysctl", folder / "pool")
 
     def settle(self, guests: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
         with inside(self.internet.node):
@@ -133,6 +133,45 @@ def test_guests_cannot_reach_each_other(settled: Node) -> None:
     assert not opens(shop, f"{address}%eth0", 8000)
 
 
+def test_a_guest_cannot_take_the_address_of_another_or_of_the_node(settled: Node) -> None:
+    net, client = settled.internet, settled.internet.client
+    shop, blog = net.namespace("shop"), net.namespace("blog")
+    hardware = {guest: net.hardware(guest) for guest in ("shop", "blog")}
+    for guest in ("shop", "blog"):
+        folder = settled.places.containers / guest
+        folder.mkdir(parents=True, exist_ok=True)
+        said = f"lxc.net.0.veth.pair = {net.port(guest)}\nlxc.net.0.hwaddr = {hardware[guest]}\n"
+        (folder / "config").write_text(said)
+    assert settled.settle(GUESTS) == {"table": "corpus is replaced"}
+    assert settled.settle(GUESTS) == {}
+
+    def link(*words: str, namespace: str = shop) -> None:
+        assert run(["ip", "-n", namespace, *words]).status == 0
+
+    def still_there() -> None:
+        link("neighbor", "flush", "dev", "corpus0", namespace=net.node)
+        for address in (NODE, NODE6):
+            assert asks(client, address, "blog.example.org").startswith("blog")
+            assert asks(client, address, "x", 40001).startswith("blog")
+        assert asks(blog, CLIENT, "world", 8080).startswith("world")
+        assert asks(blog, "2001:db8:1::9", "world", 8080).startswith("world")
+
+    for stolen in ("10.64.1.3/24", "fd00:64:1::3/64", "10.64.1.1/24", "fd00:64:1::1/64"):
+        link("address", "add", stolen, "dev", "eth0", *(["nodad"] if ":" in stolen else []))
+        tell(shop, stolen.partition("/")[0])
+        still_there()
+        link("address", "delete", stolen, "dev", "eth0")
+    link("link", "set", "eth0", "address", hardware["blog"])
+    try:
+        assert not opens(shop, NODE, 80)
+        link("neighbor", "flush", "dev", "corpus0", namespace=net.node)
+        assert asks(client, NODE, "blog.example.org").startswith("blog")
+    finally:
+        link("link", "set", "eth0", "address", hardware["shop"])
+    assert asks(client, NODE, "shop.example.org").startswith("shop")
+    shutil.rmtree(settled.places.containers)
+
+
 def test_guests_reach_the_world_the_proxy_and_each_others_ssh_port(settled: Node) -> None:
     shop = settled.internet.namespace("shop")
     assert asks(shop, CLIENT, "world", 8080).startswith("world")
@@ -168,7 +207,7 @@ def test_the_second_call_changes_nothing_and_a_test_never_does(settled: Node) ->
 def test_what_was_changed_by_hand_is_put_right(settled: Node) -> None:
     settled.nft("flush", "chain", "inet", "corpus", "neighbours")
     haproxy.ask(settled.places.socket, f"clear map {settled.places.maps}/http.map")
-    assert settled.plan(GUESTS) == {"table": "inet corpus is replaced", "maps": ["http"]}
+    assert settled.plan(GUESTS) == {"table": "corpus is replaced", "maps": ["http"]}
     settled.settle(GUESTS)
     assert settled.plan(GUESTS) == {}
     assert not opens(settled.internet.namespace("shop"), "10.64.1.3", 3306)

@@ -8,6 +8,7 @@ import pytest
 from corpus.errors import UsageError
 from corpus.node import inventory
 from corpus.node.inventory import GIB
+from corpus.node.traffic.places import Places
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def test_bad_findings_come_first(good: dict[str, Any]) -> None:
 
 
 def test_this_machine_is_counted(tmp_path: Path) -> None:
-    facts = inventory.inventory(pool=tmp_path / "no/such/pool")
+    facts = inventory.inventory(Places(run=tmp_path, pool=tmp_path / "no/such/pool"))
     assert facts["storage"]["path"] == str(tmp_path)
     assert facts["memory"]["total"] > facts["memory"]["available"] > 0
     assert json.loads(json.dumps(facts)) == facts

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from corpus.errors import UsageError
-from corpus.node.traffic import proxy, table
+from corpus.node.traffic import ports, proxy, table
 from corpus.node.traffic.places import Places
 from corpus.node.traffic.wanted import Wanted
 
@@ -117,3 +117,20 @@ def test_the_closest_wildcard_is_looked_at_first() -> None:
 def test_places_are_the_minions_to_name(tmp_path: Path) -> None:
     places = Places.configured({"corpus.etc": str(tmp_path), "corpus.run": None})
     assert (places.table, places.run) == (tmp_path / "nftables.nft", Path("/run/corpus"))
+
+
+def test_ports_are_what_the_containers_configuration_says(tmp_path: Path) -> None:
+    guests = wanted(GUEST, *({"name": f"g{n}", "address": f"10.64.1.{n}"} for n in (3, 4, 5))).guests
+    for name, text in (
+        ("shop", "lxc.net.0.type = veth\nlxc.net.0.veth.pair = cgshop\nlxc.net.0.hwaddr = 02:AA:00:00:00:01\n"),
+        ("g3", "lxc.net.0.hwaddr = 02:aa:00:00:00:01\n"),
+        ("g4", 'lxc.net.0.veth.pair = x"y\nlxc.net.0.hwaddr = 02:aa:00:00:00:01\n'),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config").write_text(text)
+    found = ports.of(guests, tmp_path)
+    assert [(port.guest.name, port.name, port.hardware) for port in found] == [("shop", "cgshop", "02:aa:00:00:00:01")]
+    assert '"cgshop" . 10.64.1.2' in table.text(wanted(GUEST), found)
+    name = ports.named(tmp_path, "shop")
+    assert len(name) < 16
+    assert name != ports.named(tmp_path / "other", "shop")

@@ -21,7 +21,8 @@ from corpus.errors import UsageError
 from corpus.identifiers import shown
 from corpus.node.traffic import haproxy, table
 from corpus.node.traffic.places import Places
-from corpus.node.traffic.wanted import Wanted
+from corpus.node.traffic.ports import Port
+from corpus.node.traffic.wanted import Guest, Wanted
 
 GIB = 1 << 30
 #: what a node cannot do without, and below what it is tight (bytes)
@@ -53,11 +54,8 @@ class Finding:
     comment: str
 
 
-def inventory(places: Places | None = None, pool: Path = Path("/srv/corpus/pool")) -> dict[str, Any]:
-    """Return what this machine is and has; sizes in bytes, nothing that is secret.
-
-    :param pool: folder of the containers, absolute; it need not exist
-    """
+def inventory(places: Places) -> dict[str, Any]:
+    """Return what this machine is and has; sizes in bytes, nothing that is secret."""
     memory = _numbers("/proc/meminfo", 1024)
     return {
         "system": _system(),
@@ -71,13 +69,13 @@ def inventory(places: Places | None = None, pool: Path = Path("/srv/corpus/pool"
             "available": memory.get("MemAvailable", 0),
             "swap": memory.get("SwapTotal", 0),
         },
-        "storage": _storage(pool),
+        "storage": _storage(places.pool),
         "ipv6": Path("/proc/net/if_inet6").exists(),
         "namespaces": [name for name in _NAMESPACES if Path("/proc/self/ns", name).exists()],
         "cgroups": 2 if Path("/sys/fs/cgroup/cgroup.controllers").exists() else 1,
         "programs": {name: _where(name) for name in sorted({*PROGRAMS, *GUEST_TYPES["lxc"]})},
         "features": features(),
-        "ports": {str(port): _listener(port, places or Places()) for port in PORTS},
+        "ports": {str(port): _listener(port, places) for port in PORTS},
     }
 
 
@@ -138,7 +136,9 @@ def _try_bridge() -> bool | None:
 
 
 def _try_table() -> bool | None:
-    text = table.text(Wanted(network="10.64.1.0/24", network6="fd00:64:1::/64"))
+    guest = Guest("trial", "10.64.1.2", "fd00:64:1::2")
+    wish = Wanted(network="10.64.1.0/24", network6="fd00:64:1::/64", guests=(guest,))
+    text = table.text(wish, [Port(guest, "trial0", "02:00:00:00:00:01")])
     return processes.run(["nft", "--file", "-"], stdin=text, check=False).status == 0
 
 
@@ -196,7 +196,7 @@ def _check_namespaces(found: Iterable[str]) -> Finding:
 
 _NEEDED = {
     "bridge filter": "the kernel's module br_netfilter is missing: guests would not be kept apart",
-    "nftables": "the kernel does not take the table: it lacks a part of nf_tables (nat, fib, masquerade)",
+    "nftables": "the kernel does not take the table: it lacks a part of nf_tables (nat, fib, masquerade, the family bridge)",
 }
 _WANTED = {
     "overlayfs": "missing: a pool cannot use the driver overlay",

@@ -13,7 +13,7 @@ from typing import Any
 from corpus import files
 from corpus.errors import CorpusError
 from corpus.node import bridge
-from corpus.node.traffic import haproxy, kernel, proxy, table
+from corpus.node.traffic import haproxy, kernel, ports, proxy, table
 from corpus.node.traffic.places import Places
 from corpus.node.traffic.wanted import Wanted
 
@@ -41,7 +41,7 @@ class Plan:
         """Return what changes, for a report; empty when nothing does."""
         told: dict[str, Any] = {kind: names for kind, names in self.guests.items() if names}
         if self.table is not None:
-            told["table"] = f"{table.FAMILY} {table.NAME} is replaced"
+            told["table"] = f"{table.NAME} is replaced"
         if self.starts:
             told["proxy"] = "haproxy is started"
         elif self.configuration is not None:
@@ -59,7 +59,7 @@ def plan(wanted: Wanted, places: Places) -> Plan:
     :raises CorpusError: nft or haproxy cannot be asked
     """
     settled = _settled(places)
-    text = table.text(wanted)
+    text = table.text(wanted, ports.of(wanted.guests, places.containers))
     listed = kernel.digest(kernel.listing())
     same_table = _read(places.table) == text and listed == settled.get("listing") and listed
     configuration = proxy.text(wanted, places, Path("/proc/net/if_inet6").exists())

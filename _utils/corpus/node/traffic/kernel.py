@@ -8,7 +8,7 @@ from typing import Any
 
 from corpus import processes
 from corpus.errors import CorpusError
-from corpus.node.traffic.table import FAMILY, NAME
+from corpus.node.traffic.table import FAMILIES, NAME
 
 
 def check(text: str) -> None:
@@ -29,12 +29,17 @@ def replace(text: str) -> None:
 
 def remove() -> None:
     """Take the table away; it need not be there."""
-    _nft(["--file", "-"], f"table {FAMILY} {NAME}\ndelete table {FAMILY} {NAME}\n")
+    _nft(["--file", "-"], "".join(f"table {family} {NAME}\ndelete table {family} {NAME}\n" for family in FAMILIES))
 
 
 def listing() -> list[dict[str, Any]]:
-    """Return what the kernel has of the table, as nft's JSON without handles; empty when there is none."""
-    done = processes.run(["nft", "--json", "--stateless", "list", "table", FAMILY, NAME], check=False)
+    """Return what the kernel has of the table, as nft's JSON without handles; empty when a part is missing."""
+    parts = [_listed(family) for family in FAMILIES]
+    return [entry for part in parts for entry in part] if all(parts) else []
+
+
+def _listed(family: str) -> list[dict[str, Any]]:
+    done = processes.run(["nft", "--json", "--stateless", "list", "table", family, NAME], check=False)
     if done.status:
         if "No such file" in done.errors:
             return []

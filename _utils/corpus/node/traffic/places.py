@@ -16,17 +16,24 @@ class Places:
     :param run: sockets and the lock; empty after a boot
     :param units: where systemd finds units of the administrator
     :param sysctl: where kernel parameters are read at boot
+    :param pool: of the containers; it need not exist
     """
 
     etc: Path = Path("/etc/corpus")
     run: Path = Path("/run/corpus")
     units: Path = Path("/etc/systemd/system")
     sysctl: Path = Path("/etc/sysctl.d")
+    pool: Path = Path("/srv/corpus/pool")
 
     @classmethod
     def configured(cls, opts: Mapping[str, Any]) -> Places:
-        """Return the folders that the minion's configuration names: ``corpus.etc``, ``corpus.run``, ``corpus.units``, ``corpus.sysctl``."""
+        """Return the folders that the minion's configuration names: ``corpus.etc``, ``corpus.run``, ``corpus.units``, ``corpus.sysctl``, ``corpus.pool``."""
         return cls(**{key: Path(opts.get(f"corpus.{key}") or value) for key, value in cls().__dict__.items()})
+
+    @property
+    def containers(self) -> Path:
+        """The folder that has a folder for each container."""
+        return self.pool / "containers"
 
     @property
     def table(self) -> Path:

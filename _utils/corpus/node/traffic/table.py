@@ -1,26 +1,39 @@
-"""The table that corpus owns: what becomes of every packet for a guest, from one, or between two."""
+"""The table that corpus owns: what becomes of every packet for a guest, from one, or between two.
+
+It has a twin of the same name in the family ``bridge``, where the senders of frames are still known by their port: who
+is root in a guest can take any address, but not answer under the address of another guest.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import ipaddress
+from collections.abc import Iterable, Sequence
 
+from corpus.node.traffic.ports import Port
 from corpus.node.traffic.wanted import Wanted
 
 NAME = "corpus"
 FAMILY = "inet"
+#: both are replaced in one transaction
+FAMILIES = (FAMILY, "bridge")
 GUEST_SSH = 22
 
 
-def text(wanted: Wanted) -> str:
-    """Return the whole table as ``nft -f`` takes it: one transaction that puts it in the place of the one before."""
+def text(wanted: Wanted, ports: Sequence[Port] = ()) -> str:
+    """Return the whole table as ``nft -f`` takes it: one transaction that puts it in the place of the one before.
+
+    :param ports: where guests are plugged in; who has none there is bound to none
+    """
     return "\n".join(
         [
             "# Written by corpus: salt-call --local mc_node.traffic. Loaded at boot by corpus-traffic.service.",
-            f"table {FAMILY} {NAME}",
-            f"delete table {FAMILY} {NAME}",
+            *(f"{verb}table {family} {NAME}" for family in FAMILIES for verb in ("", "delete ")),
             f"table {FAMILY} {NAME} {{",
             *_maps(wanted),
             *_chains(wanted),
+            "}",
+            f"table bridge {NAME} {{",
+            *_senders(wanted, ports),
             "}",
             "",
         ]
@@ -39,6 +52,44 @@ def _maps(wanted: Wanted) -> list[str]:
         *_elements("set pairs6", "ipv6_addr . ipv6_addr", (" . ".join(pair) for pair in pairs6)),
         *_elements("set acquainted6", "ipv6_addr", sorted({address for pair in pairs6 for address in pair})),
     ]
+
+
+def _senders(wanted: Wanted, ports: Sequence[Port]) -> list[str]:
+    """Nobody sends as the node, and as a guest only who sits at its port."""
+    with4 = [port for port in ports if port.guest.address]
+    with6 = [port for port in ports if port.guest.address6]
+    advert = "icmpv6 type nd-neighbor-advert @th,64,128"
+    gateway = {version: _gateway(net) for version, net in ((4, wanted.network), (6, wanted.network6)) if net}
+    return [
+        *_elements("set hardware", "ether_addr", (port.hardware for port in ports)),
+        *_elements("set hardware_at", "ifname . ether_addr", (f'"{port.name}" . {port.hardware}' for port in ports)),
+        *_elements("set addresses4", "ipv4_addr", (port.guest.address for port in with4)),
+        *_elements("set at4", "ifname . ipv4_addr", (f'"{port.name}" . {port.guest.address}' for port in with4)),
+        *_elements("set addresses6", "ipv6_addr", (port.guest.address6 for port in with6)),
+        *_elements("set at6", "ifname . ipv6_addr", (f'"{port.name}" . {port.guest.address6}' for port in with6)),
+        *_chain(
+            "prerouting",
+            "filter hook prerouting priority -350",
+            [
+                *([f"ip saddr {gateway[4]} drop", f"arp saddr ip {gateway[4]} drop"] if 4 in gateway else []),
+                *([f"ip6 saddr {gateway[6]} drop", f"{advert} {_bits(gateway[6])} drop"] if 6 in gateway else []),
+                "ether saddr @hardware iifname . ether saddr != @hardware_at drop",
+                "arp saddr ip @addresses4 iifname . arp saddr ip != @at4 drop",
+                "ip saddr @addresses4 iifname . ip saddr != @at4 drop",
+                "ip6 saddr @addresses6 iifname . ip6 saddr != @at6 drop",
+                *(f'iifname != "{port.name}" {advert} {_bits(port.guest.address6)} drop' for port in with6),
+            ],
+        ),
+    ]
+
+
+def _gateway(net: str) -> str:
+    return str(ipaddress.ip_network(net).network_address + 1)
+
+
+def _bits(address6: str) -> str:
+    """An IPv6 address as a number, which is how nft takes the target of an advertisement."""
+    return f"{int(ipaddress.IPv6Address(address6)):#034x}"
 
 
 def _elements(what: str, kind: str, elements: Iterable[str]) -> list[str]:

@@ -85,7 +85,7 @@ class Wanted:
         listed = given.get("guests") or ()
         if not isinstance(listed, (list, tuple)):
             raise UsageError("traffic: guests is a list, one mapping for each guest.")
-        http, https = (_port(given.get(key, default), f"traffic: {key}") for key, default in _PORTS)
+        http, https = (_port(_or(given.get(key), default), f"traffic: {key}") for key, default in _PORTS)
         guests = sorted((_guest(one, network, network6) for one in listed), key=lambda guest: guest.name)
         _apart(guests, {http, https})
         return cls(
@@ -141,7 +141,7 @@ def _guest(
     where = f"guest {name}"
     _no_others(given, Guest, where)
     port = given.get("ssh_port")
-    http, https = (_port(given.get(key, default), f"{where}: {key}") for key, default in _PORTS)
+    http, https = (_port(_or(given.get(key), default), f"{where}: {key}") for key, default in _PORTS)
     guest = Guest(
         name,
         _address(given.get("address"), network, 4, where),
@@ -208,6 +208,10 @@ def _address(
     if address not in network or address in own:
         raise UsageError(f"{where}: {address} is no address for a guest in {network}.")
     return str(address)
+
+
+def _or(given: Any, default: int) -> Any:
+    return default if given is None else given
 
 
 def _port(given: Any, what: str, first: int = 1) -> int:
