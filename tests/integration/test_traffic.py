@@ -2,7 +2,9 @@
 
 import datetime
 import json
+import os
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -343,6 +345,36 @@ def test_when_haproxy_refuses_the_table_is_taken_back(settled: Node) -> None:
     assert asks(settled.internet.client, NODE, "shop.example.org").startswith("shop")
     assert settled.settle(GUESTS, https_port=8091)["proxy"] == "haproxy is reloaded"
     assert opens(settled.internet.client, NODE, 8091)
+
+
+def test_whenever_it_is_killed_the_next_call_puts_it_right(settled: Node) -> None:
+    for number in range(20):
+        child = os.fork()
+        if child == 0:
+            try:
+                settled.settle([GUESTS[0]] if number % 2 else GUESTS)
+            finally:
+                os._exit(0)
+        threading.Event().wait(number * 0.01)  # a moment to die in
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        answer = asks(settled.internet.client, NODE, "shop.example.org")
+        assert answer.startswith("shop")
+    settled.settle(GUESTS)
+    assert settled.plan(GUESTS) == {}
+    assert list(settled.places.etc.rglob("*.trial")) == []
+    assert asks(settled.internet.client, NODE, "blog.example.org").startswith("blog")
+
+
+def test_calls_at_the_same_time_come_one_after_the_other(settled: Node) -> None:
+    wishes = [GUESTS[:1], GUESTS[:2], GUESTS[1:], GUESTS] * 2
+    calls = [threading.Thread(target=settled.settle, args=(wish,)) for wish in wishes]
+    for call in calls:
+        call.start()
+    for call in calls:
+        call.join()
+    served = [settled.plan(wish) for wish in wishes]
+    assert {} in served  # the last one's, whole
 
 
 def test_what_stands_on_disk_is_what_a_boot_brings_back(settled: Node) -> None:
