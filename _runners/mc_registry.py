@@ -11,14 +11,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from corpus.controller import cloud, comparison
 from corpus.controller.credentials import Credentials
 from corpus.controller.registry import exchange
 from corpus.controller.registry.store import Registry
 from corpus.controller.settings import Settings
-from corpus.door import translated
+from corpus.controller.world import World
+from corpus.door import answered, translated
 
 if TYPE_CHECKING:
     __opts__: dict[str, Any]
+    __context__: dict[str, Any]
 
 __virtualname__ = "mc_registry"
 __func_alias__ = {"import_": "import"}
@@ -117,3 +120,25 @@ def rotate_key() -> dict[str, Any]:
     with translated():
         registry = _registry()
         return {"result": True, "credentials": Credentials.of(registry).rotate(registry)}
+
+
+def check(fix: bool = False) -> dict[str, Any]:
+    """
+    Compare the registry with the world: containers and images of the nodes, their traffic, names in DNS, minions' keys.
+
+    fix
+        Put right what can be: start and stop guests, settle traffic and names. What nobody asked for, such as a
+        container that the registry does not know, is told and never removed.
+
+    Returns: ``{result, retcode, comment, differences}``, each difference with ``kind``, ``subject``, ``message``, ``repairable`` and
+    ``repaired``; ``result`` is False when something is left.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run mc_registry.check fix=True
+    """
+    with translated():
+        there = cloud.of(globals())
+        return answered(comparison.check(there.registry, World(there), fix is True), __context__)

@@ -97,7 +97,7 @@ class _Guest:
 
 
 def check(registry: Registry, world: World, fix: bool = False) -> dict[str, Any]:
-    """Compare, and with ``fix`` put right what can be; return ``{result, comment, differences}``.
+    """Compare, and with ``fix`` put right what can be; return ``{result, retcode, comment, differences}``.
 
     ``result`` is False when something differs that was not put right. What cannot be asked is a difference, too.
     """
@@ -140,6 +140,7 @@ def check(registry: Registry, world: World, fix: bool = False) -> dict[str, Any]
     left = [one for one in differences if not one.repaired]
     return {
         "result": not left,
+        "retcode": 1 if left else 0,
         "comment": _sentence(len(differences), len(differences) - len(left)),
         "differences": [one.plain() for one in differences],
     }

@@ -93,6 +93,7 @@ def test_a_world_that_is_as_it_should_be(cloud: Registry, world: World) -> None:
     for fix in (False, True):
         assert comparison.check(cloud, world, fix) == {
             "result": True,
+            "retcode": 0,
             "comment": "The world is as the registry says.",
             "differences": [],
         }

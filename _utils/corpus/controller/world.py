@@ -1,0 +1,72 @@
+"""The world as it is: what nodes, the name server and the master answer when they are asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from corpus.errors import CorpusError
+
+if TYPE_CHECKING:
+    from corpus.controller.cloud import Cloud
+    from corpus.controller.dns.records import Record
+
+#: Seconds that a node has for an answer.
+PATIENCE = 60
+
+
+class World:
+    """Asks through the cloud; see :class:`corpus.controller.comparison.World`."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+
+    def _call(self, node: str, function: str, *words: Any, **more: Any) -> Any:
+        return self._cloud.minions.call(node, function, *words, timeout=PATIENCE, **more)
+
+    def containers(self, node: str) -> Mapping[str, bool]:
+        """The containers of a node, and whether each runs."""
+        found = self._call(node, "mc_lxc.list")
+        if not isinstance(found, Mapping):
+            raise CorpusError(f"{node} does not tell its containers: {str(found)[:200]}")
+        return {str(name): facts.get("state") != "STOPPED" for name, facts in found.items()}
+
+    def images(self, node: str) -> Iterable[str]:
+        """The images in a node's pool."""
+        return [str(name) for name in self._call(node, "mc_lxc.images")]
+
+    def traffic(self, node: str, wanted: Mapping[str, Any], test: bool) -> Mapping[str, Any]:
+        """What differs in a node's traffic; settled unless ``test``."""
+        report = self._call(node, "mc_node.traffic", dict(wanted), test=test)
+        if not isinstance(report, Mapping):
+            raise CorpusError(f"{node} does not tell its traffic: {str(report)[:200]}")
+        return dict(report.get("changes") or {})
+
+    def names(self, test: bool) -> Mapping[str, Mapping[str, str]]:
+        """What differs in DNS; settled unless ``test``. Nothing, when no name server is configured."""
+        from corpus.controller.dns import records, zones
+
+        server = self._cloud.dns()
+        if server is None:
+            return {}
+
+        def wanted() -> list[Record]:
+            with self._cloud.registry.reading() as session:
+                return records.of(session)
+
+        changes: dict[str, dict[str, str]] = {}
+        for differences in zones.reconcile_all(wanted, server, plan=test):
+            changes.update(differences.changes)
+        return changes
+
+    def keys(self) -> set[str]:
+        """The minions whose keys are accepted."""
+        return self._cloud.minions.accepted()
+
+    def start(self, node: str, guest: str) -> None:
+        """Start a container."""
+        self._call(node, "mc_lxc.start", guest)
+
+    def stop(self, node: str, guest: str) -> None:
+        """Stop a container."""
+        self._call(node, "mc_lxc.stop", guest)
