@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from corpus.controller import cloud, compute_nodes, operations
+from corpus.controller import cloud, compute_nodes, images, operations
 from corpus.door import answered, translated
 from corpus.errors import UsageError
 
@@ -441,3 +441,51 @@ def undrain(node: str, test: bool = False) -> dict[str, Any]:
         salt-run mc_compute_node.undrain node1
     """
     return _operation("compute_node.undrain", test, node=node)
+
+
+def image_build(
+    name: str = "debian", suite: str = "bookworm", again: bool = False, sync: bool = False, test: bool = False
+) -> dict[str, Any]:
+    """
+    Build the image that guests are cloned from, unless there is one of the same already.
+
+    name
+        Of the family.
+
+    suite
+        Debian's.
+
+    again
+        Build it anyway, with today's packages.
+
+    sync
+        Bring it to all compute nodes, too.
+
+    test
+        Tell what would be done, and do nothing.
+
+    Returns: ``{name, result, changes, comment, operation, steps, data: {image}}``
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run mc_compute_node.image_build sync=True
+    """
+    return _operation("image.build", test, name=name, suite=suite, again=again, sync=sync)
+
+
+def image_list() -> list[dict[str, Any]]:
+    """
+    Return the controller's images, the oldest first.
+
+    Returns: A list of ``{name, version, digest, size, suite, machine, python, salt, created}``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run mc_compute_node.image_list
+    """
+    with translated():
+        return [one.summary() for one in images.image_list(_cloud().settings)]

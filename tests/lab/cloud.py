@@ -15,7 +15,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from email.message import Message
 from pathlib import Path
 from typing import Any
@@ -278,9 +278,12 @@ class Cloud:
     def refused(self, function: str, *arguments: str, **keywords: Any) -> str:
         """``salt-run``; its complaint. It must have failed, with words for a person."""
         ended = self.run(function, *arguments, **keywords)
-        assert ended.status != 0, ended.said
         assert "Traceback" not in ended.said, ended.said
-        return ended.said.strip()
+        if ended.status:
+            return ended.said.strip()
+        answer = json.loads(ended.output)
+        assert answer["result"] is False, ended.said
+        return str(answer["comment"])
 
     def begin(self, function: str, *arguments: str, **keywords: Any) -> "subprocess.Popen[str]":
         """Start ``salt-run`` and do not wait for it."""
@@ -297,17 +300,24 @@ class Cloud:
         return run([str(_BIN / "salt"), "-c", str(self.conf), "--out=json", minion, function, *arguments])
 
     def bring_image(self) -> str:
-        """Give the controller the image that guests are made from; its name."""
-        from corpus.controller.registry.models import Image
+        """Give the controller an image that guests are made from, as if it had built it; its name."""
+        from corpus.controller.images import Image
+        from corpus.controller.registry import models
 
         folder = self.folder / "home/images"
         folder.mkdir(exist_ok=True)
-        target = folder / "guest-lab.tar.zst"
-        image(target)
-        digest = hashlib.sha256(target.read_bytes()).hexdigest()
+        half = folder / "half.tar.zst"
+        image(half)
+        digest, size = hashlib.sha256(half.read_bytes()).hexdigest(), half.stat().st_size
+        made = Image(
+            "debian", digest[:12], f"sha256:{digest}", "", size, guest.SUITE, os.uname().machine, guest.PYTHON,
+            "lab", "2026-01-01T00:00:00+00:00", {}, {}, folder,
+        )  # fmt: skip
+        half.rename(made.archive)
+        made.manifest.write_text(json.dumps({key: value for key, value in asdict(made).items() if key != "folder"}))
         with self.registry().session() as session:
-            session.add(Image(name="guest", version="lab", digest=f"sha256:{digest}", size=target.stat().st_size))
-        return "guest-lab"
+            session.add(models.Image(name=made.name, version=made.version, digest=made.digest, size=size))
+        return made.full_name
 
     def registry(self) -> Registry:
         """The controller's registry."""
@@ -324,6 +334,17 @@ class Cloud:
         """What the name server answers."""
         words = ["dig", "+short", "+tries=1", "@127.0.0.1", "-p", str(self.dns_port), name, kind]
         return sorted(run(words).output.split())
+
+    def node(self, machine: BareMachine) -> dict[str, Any]:
+        """Let a bare machine become a compute node; the report."""
+        identity = {"name": machine.hostname, "identity": str(self.key), "address6": machine.address6}
+        return dict(self.ok("mc_compute_node.init", machine.address, "staging", **identity))
+
+    def ssh_options(self) -> list[str]:
+        """For who has the operator's key, and believes the controller what the keys of hosts are."""
+        known = self.folder / "home/ssh/known_hosts"
+        settings = ("IdentitiesOnly=yes", f"UserKnownHostsFile={known}", "StrictHostKeyChecking=yes", "BatchMode=yes")
+        return ["-F", "none", "-i", str(self.key), *(word for one in settings for word in ("-o", one))]
 
     def page(self, name: str, path: str = "/") -> tuple[int, str]:
         """GET a page by its name: status 0 when the name or the page is not there."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from corpus import identifiers, processes
+from corpus import identifiers
 from corpus.controller import guests, operations, wiring
 from corpus.controller.operations import Run, Step
 from corpus.errors import CorpusError, MinionFailed, UsageError
@@ -18,7 +18,7 @@ from corpus.identifiers import shown
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from corpus.controller import access
+    from corpus.controller import access, images
     from corpus.controller.cloud import Cloud
     from corpus.controller.registry.models import ComputeNode
 
@@ -290,15 +290,6 @@ def _unname(run: Run) -> None:
     wiring.names(run.cloud, _names(run))
 
 
-_LET_IN = """\
-umask 077; mkdir -p ~root/.ssh; cd ~root/.ssh; touch authorized_keys; read -r line
-grep -qxF "$line" authorized_keys || printf '%s\\n' "$line" >> authorized_keys
-"""
-_LET_OUT = """\
-umask 077; cd ~root/.ssh && read -r line && { grep -vxF "$line" authorized_keys > .new; cat .new > authorized_keys; rm .new; }
-"""
-
-
 def _key(run: Run) -> str:
     """Make the node's key pair and let it in."""
     from sqlalchemy import select
@@ -308,7 +299,7 @@ def _key(run: Run) -> str:
 
     name = str(run.data["name"])
     key = access.kept_key(run.cloud.settings.ssh / name, f"corpus@{name}")
-    _target(run).run("sh", "-c", _LET_IN, stdin=f"{key.public}\n")
+    _target(run).run("sh", "-c", wiring.LET_IN, stdin=f"{key.public}\n")
     with run.cloud.registry.session() as session:
         node = wiring.node(session, name)
         there = select(SshKey).where(SshKey.node_id == node.id, SshKey.fingerprint == key.fingerprint)
@@ -324,7 +315,7 @@ def _unkey(run: Run) -> None:
     public = path.with_name(f"{path.name}.pub")
     if public.exists():
         with contextlib.suppress(CorpusError):  # it may be gone
-            _target(run).run("sh", "-c", _LET_OUT, stdin=public.read_text(encoding="ascii"))
+            _target(run).run("sh", "-c", wiring.LET_OUT, stdin=public.read_text(encoding="ascii"))
     path.unlink(missing_ok=True)
     public.unlink(missing_ok=True)
 
@@ -344,7 +335,9 @@ def _seed(run: Run) -> str:
 
 def _runtime(run: Run) -> Path | None:
     """What is sent to a machine that has no Salt: the runtime of the newest image; None when there is no image."""
-    found = sorted(run.cloud.settings.images.glob("*.runtime.tar.zst"), key=lambda path: path.stat().st_mtime)
+    from corpus.controller import images
+
+    found = [one.runtime for one in images.image_list(run.cloud.settings) if one.runtime.exists()]
     return found[-1] if found else None
 
 
@@ -474,6 +467,7 @@ def synchronize(cloud: Cloud, name: str, image: str | None = None) -> list[str]:
     """
     from sqlalchemy import select
 
+    from corpus.controller import images
     from corpus.controller.registry.models import Image, NodeImage
 
     with cloud.registry.reading() as session:
@@ -490,20 +484,9 @@ def synchronize(cloud: Cloud, name: str, image: str | None = None) -> list[str]:
     for one in newest.values():
         if one.id in there:
             continue
-        archive = cloud.settings.images / f"{one.name}-{one.version}.tar.zst"
-        if not archive.is_file():
-            raise CorpusError(f"The image {archive} is missing: build it again.")
-        place = f"/srv/corpus/{archive.name}"
-        reached.run("mkdir", "-p", "/srv/corpus")
-        processes.run(
-            ["rsync", "--partial", f"--rsh={reached.rsh}", archive, f"{_remote(reached.host)}:{place}"], timeout=3600
-        )
-        said = reached.run("sha256sum", place, timeout=600).output.split()[0]
-        if said != one.digest.removeprefix("sha256:"):
-            reached.run("rm", "-f", place)
-            raise CorpusError(f"{archive.name} did not arrive on {name} as it was sent: try again.")
-        wiring.call(cloud, minion, "mc_lxc.import_image", place, one.name, one.version, timeout=1800)
-        reached.run("rm", "-f", place)
+        archive, _ = images.send(images.find(cloud.settings, one.name, one.version), reached)
+        wiring.call(cloud, minion, "mc_lxc.import_image", archive, one.name, one.version, timeout=1800)
+        reached.run("rm", "-f", "--", archive)
         with cloud.registry.session() as session:
             if session.get(NodeImage, (node_id, one.id)) is None:
                 session.add(NodeImage(node_id=node_id, image_id=one.id))
@@ -511,8 +494,48 @@ def synchronize(cloud: Cloud, name: str, image: str | None = None) -> list[str]:
     return brought
 
 
-def _remote(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+@operations.kind("image.build", subject=lambda arguments: f"image:{arguments.get('name')}")
+def building(arguments: Mapping[str, Any]) -> list[Step]:
+    """Build it, or find that it was built already, and bring it to the nodes."""
+
+    def build(run: Run) -> str:
+        from corpus.controller import images
+
+        given = run.arguments
+        made = images.build(run.cloud.settings, given["name"], given["suite"], run.say, again=bool(given.get("again")))
+        run.remember(image=made.full_name)
+        register(run.cloud, made)
+        return made.full_name
+
+    def bring(run: Run) -> dict[str, list[str]]:
+        with run.cloud.registry.reading() as session:
+            names = [node.name for node in _attached(session)]
+        brought = {name: synchronize(run.cloud, name, run.data["image"]) for name in names}
+        return {name: found for name, found in brought.items() if found}
+
+    steps = [Step("image", None, build, repeatable=True)]
+    return [*steps, Step("nodes", None, bring, repeatable=True)] if arguments.get("sync") else steps
+
+
+def register(cloud: Cloud, made: images.Image) -> None:
+    """Let the registry know an image that was built."""
+    from sqlalchemy import select
+
+    from corpus.controller.registry.models import Image
+
+    with cloud.registry.session() as session:
+        wanted = select(Image).where(Image.name == made.name, Image.version == made.version)
+        if session.scalar(wanted) is None:
+            session.add(Image(name=made.name, version=made.version, digest=made.digest, size=made.size))
+
+
+def _attached(session: Session) -> list[ComputeNode]:
+    from sqlalchemy import select
+
+    from corpus.controller.registry.models import ComputeNode
+
+    wanted = select(ComputeNode).where(ComputeNode.state.in_(("ready", "draining"))).order_by(ComputeNode.name)
+    return list(session.scalars(wanted))
 
 
 # --- changes ----------------------------------------------------------------------------------------------------------
@@ -568,7 +591,7 @@ def _unlet(run: Run) -> None:
     if public.exists():
         with run.cloud.registry.reading() as session:
             reached = wiring.target(run.cloud, wiring.node(session, run.data["uuid"]))
-        reached.run("sh", "-c", _LET_OUT, stdin=public.read_text(encoding="ascii"))
+        reached.run("sh", "-c", wiring.LET_OUT, stdin=public.read_text(encoding="ascii"))
 
 
 def _forget(run: Run) -> str:
@@ -711,10 +734,10 @@ def letting_in(arguments: Mapping[str, Any]) -> list[Step]:
         _drop_key(run, access.fingerprint(public))
 
     def let_in(run: Run) -> None:
-        _reached(run).run("sh", "-c", _LET_IN, stdin=f"{public}\n")
+        _reached(run).run("sh", "-c", wiring.LET_IN, stdin=f"{public}\n")
 
     def let_out(run: Run) -> None:
-        _reached(run).run("sh", "-c", _LET_OUT, stdin=f"{public}\n")
+        _reached(run).run("sh", "-c", wiring.LET_OUT, stdin=f"{public}\n")
 
     return [
         Step("registry", known, register, unregister, repeatable=True),
@@ -745,7 +768,7 @@ def letting_out(arguments: Mapping[str, Any]) -> list[Step]:
 
     def let_out(run: Run) -> None:
         for public in run.data["publics"]:
-            _reached(run).run("sh", "-c", _LET_OUT, stdin=f"{public}\n")
+            _reached(run).run("sh", "-c", wiring.LET_OUT, stdin=f"{public}\n")
 
     def unregister(run: Run) -> None:
         from corpus.controller import access

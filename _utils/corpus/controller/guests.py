@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 #: Bytes that a guest may store when nothing else is said
 SIZE = 5 << 30
-IMAGE = "guest"
+IMAGE = "debian"
 #: Seconds that a guest's minion has until it answers
 ANSWERS = 60
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?B)?", re.IGNORECASE)

@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 #: Seconds that a node may take to change its traffic, and to be waited for by who comes second.
 PATIENCE = 60
 BRIDGE = "corpus0"
+#: Scripts for a machine: let in, or out, the public key that they read.
+LET_IN = """\
+umask 077; mkdir -p ~root/.ssh; cd ~root/.ssh; touch authorized_keys; read -r line
+grep -qxF "$line" authorized_keys || printf '%s\\n' "$line" >> authorized_keys
+"""
+LET_OUT = """\
+umask 077; cd ~root/.ssh && read -r line && { grep -vxF "$line" authorized_keys > .new; cat .new > authorized_keys; rm .new; }
+"""
 
 
 def guest(session: Session, name: object) -> Guest:
@@ -42,16 +50,16 @@ def node(session: Session, name: object) -> ComputeNode:
 
     :raises UsageError: there is none, or there are several
     """
-    from sqlalchemy import or_, select
+    from sqlalchemy import false, or_, select
 
     from corpus.controller.registry.models import ComputeNode, Platform
 
     key = str(name)
-    like = f"{key}.%" if key.replace("-", "").isalnum() else key
+    short = key.isascii() and key.replace("-", "").isalnum()
     wanted = select(ComputeNode).where(
         or_(
             ComputeNode.name == key,
-            ComputeNode.name.like(like),
+            ComputeNode.name.like(f"{key}.%") if short else false(),
             ComputeNode.minion_id == key,
             ComputeNode.host == key,
             ComputeNode.uuid == key,

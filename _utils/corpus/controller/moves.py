@@ -1,0 +1,328 @@
+"""Moves: a guest goes to another compute node, copied while it runs, stopped for the rest, started there.
+
+Until it runs there nothing of it is removed here: a move that fails leaves the guest where it was.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from corpus import identifiers
+from corpus.controller import guests, operations, wiring
+from corpus.controller.operations import Run, Step
+from corpus.errors import UsageError
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from corpus.controller.registry.models import ComputeNode, Guest
+
+#: Seconds that a round of copying may take.
+COPYING = 6 * 3600
+#: Where the key for a move lies on the node that sends, as long as it moves.
+_KEYS = "/run/corpus/moves"
+_BRING = 'umask 077 && mkdir -p /run/corpus/moves && cat > "/run/corpus/moves/$1"'
+
+
+@operations.kind("guest.move")
+def moving(arguments: Mapping[str, Any]) -> list[Step]:
+    """Everything that can fail for long comes before the guest is stopped."""
+    identifiers.host_name(arguments.get("name"))
+    return [
+        Step("where to", _possible, _plan, repeatable=True),
+        Step("place there", None, _reserve, _release, repeatable=True),
+        Step("key between the nodes", None, _introduce, _part, repeatable=True),
+        Step("copy while it runs", None, _copy, _discard, repeatable=True),
+        Step("stop", None, _stop, _start_again, repeatable=True),
+        Step("copy the rest", None, _copy_rest, None, repeatable=True),
+        Step("registry", None, _settle, _unsettle, repeatable=True),
+        Step("start there", None, _start, _stop_there, repeatable=True),
+        Step("DNS", None, _name, None, repeatable=True),
+        Step("traffic there", None, _wire, None, repeatable=True),
+        Step("minion", None, _answers, None, repeatable=True),
+        # From here on it is there, whatever happens.
+        Step("traffic here", None, _unwire, None, repeatable=True, essential=False),
+        Step("container here", None, _remove, None, repeatable=True, essential=False),
+        Step("key between the nodes removed", None, _part, None, repeatable=True, essential=False),
+    ]
+
+
+def _possible(run: Run) -> bool:
+    """Whether it may move there; changes nothing."""
+    if "guest" in run.data:
+        return False
+    with run.cloud.registry.reading() as session:
+        guest = wiring.guest(session, run.arguments["name"])
+        target = wiring.node(session, run.arguments.get("node"))
+        if target.id == guest.node_id:
+            raise UsageError(f"{guest.name} is on {target.name} already.")
+        if target.state != "ready":
+            raise UsageError(f"The compute node {target.name} is {target.state}: it takes no guests.")
+        if guest.type not in target.guest_types:
+            raise UsageError(f"The compute node {target.name} has no {guest.type}.")
+        if guest.state not in ("running", "stopped"):
+            raise UsageError(f"{guest.name} is {guest.state}: settle that first (mc_controller.resume).")
+    return False
+
+
+def _plan(run: Run) -> str:
+    """Remember where it was, so that it can be there again."""
+    with run.cloud.registry.session() as session:
+        guest = wiring.guest(session, run.arguments["name"])
+        target = wiring.node(session, run.arguments.get("node"))
+        facts = guests.facts_of(session, guest)
+        found: dict[str, Any] = {
+            "guest": facts,
+            "platform": guest.platform.uuid if guest.platform else None,
+            "state": guest.state,
+            "to": {
+                "name": target.name,
+                "minion": target.minion_id,
+                "host": target.host,
+                "port": target.ssh_port,
+                "platform": _platform_there(session, guest, target),
+            },
+        }
+        guest.state = "moving"
+    run.remember(**found)
+    return f"{facts['name']}: from {facts['node']} to {found['to']['name']}"
+
+
+def _platform_there(session: Session, guest: Guest, target: ComputeNode) -> str | None:
+    """A platform of the same type and owner on the other node; made when there is none."""
+    from sqlalchemy import select
+
+    from corpus.controller.registry.models import Platform
+
+    own = guest.platform
+    if own is None:
+        return None
+    same = select(Platform).where(
+        Platform.node_id == target.id, Platform.type == own.type, Platform.operation_mode == own.operation_mode
+    )
+    for one in session.scalars(same.order_by(Platform.id)):
+        if one.owner_id == own.owner_id:
+            return one.uuid
+    made = Platform(node=target, type=own.type, operation_mode=own.operation_mode, owner=own.owner)
+    session.add(made)
+    session.flush()
+    return made.uuid
+
+
+def _was(run: Run) -> None:
+    """Let the registry say what it said before."""
+    with run.cloud.registry.session() as session:
+        wiring.guest(session, run.data["guest"]["uuid"]).state = run.data["state"]
+
+
+def _reserve(run: Run) -> str:
+    from corpus.controller.registry import allocation
+
+    with run.cloud.registry.session() as session:
+        guest = wiring.guest(session, run.data["guest"]["uuid"])
+        target = wiring.node(session, run.data["to"]["name"])
+        if guest.node_id == target.id:
+            return f"{guest.address}, port {guest.ssh_port}"
+        place = allocation.reserve(session, target, guest, run.cloud.settings.ssh_ports)
+        assert target.network is not None
+        settings = {
+            "address": allocation.interface(place.address, target.network),
+            "gateway": allocation.bridge(target.network),
+            "address6": None,
+            "gateway6": None,
+        }
+        if place.address6 and target.network6:
+            settings["address6"] = allocation.interface(place.address6, target.network6)
+            settings["gateway6"] = allocation.bridge(target.network6)
+    run.remember(
+        settings=settings, place={"address": place.address, "address6": place.address6, "port": place.ssh_port}
+    )
+    return f"{place.address}, port {place.ssh_port}"
+
+
+def _release(run: Run) -> None:
+    from corpus.controller.registry import allocation
+
+    with run.cloud.registry.session() as session:
+        guest = wiring.guest(session, run.data["guest"]["uuid"])
+        allocation.release(session, guest)
+        guest.state = run.data["state"]
+
+
+def _target(run: Run, name: str) -> Any:
+    with run.cloud.registry.reading() as session:
+        return wiring.target(run.cloud, wiring.node(session, name))
+
+
+def _introduce(run: Run) -> None:
+    """Let the node that sends into the other one, by a key for this move alone."""
+    from corpus.controller import access
+
+    facts, to = run.data["guest"], run.data["to"]
+    key = access.new_key(f"corpus-move-{facts['name']}")
+    run.remember(public=key.public)
+    there, here = _target(run, to["name"]), _target(run, facts["node"])
+    there.run("sh", "-c", wiring.LET_IN, stdin=f"{key.public}\n")
+    here.run("sh", "-c", _BRING, "sh", facts["name"], stdin=key.private)
+    named = to["host"] if to["port"] == 22 else f"[{to['host']}]:{to['port']}"
+    known = wiring.known_hosts(run.cloud).keys(to["host"], to["port"])
+    here.run(
+        "sh", "-c", _BRING, "sh", f"{facts['name']}.known_hosts", stdin="".join(f"{named} {one}\n" for one in known)
+    )
+
+
+def _part(run: Run) -> None:
+    if "public" not in run.data:
+        return
+    facts, to = run.data["guest"], run.data["to"]
+    _target(run, to["name"]).run("sh", "-c", wiring.LET_OUT, stdin=f"{run.data['public']}\n")
+    _target(run, facts["node"]).run("rm", "-f", f"{_KEYS}/{facts['name']}", f"{_KEYS}/{facts['name']}.known_hosts")
+
+
+def _send(run: Run, final: bool) -> Any:
+    """One round of copying, from node to node."""
+    facts, to = run.data["guest"], run.data["to"]
+    return wiring.call(
+        run.cloud,
+        facts["node_minion"],
+        "mc_lxc.send",
+        facts["name"],
+        to["host"],
+        port=to["port"],
+        identity=f"{_KEYS}/{facts['name']}",
+        known_hosts=f"{_KEYS}/{facts['name']}.known_hosts",
+        final=final,
+        timeout=COPYING,
+    )
+
+
+def _copy(run: Run) -> str | None:
+    return _said(_send(run, final=False))
+
+
+def _said(report: Any) -> str | None:
+    return str(report.get("comment")) if isinstance(report, Mapping) else None
+
+
+def _discard(run: Run) -> None:
+    """Take away what was copied."""
+    facts, to = run.data["guest"], run.data["to"]
+    wiring.call(run.cloud, to["minion"], "mc_lxc.destroy", facts["name"], timeout=600)
+
+
+def _stop(run: Run) -> None:
+    facts = run.data["guest"]
+    run.remember(stopped=time.time())
+    wiring.call(run.cloud, facts["node_minion"], "mc_lxc.stop", facts["name"], timeout=120)
+
+
+def _start_again(run: Run) -> None:
+    facts = run.data["guest"]
+    if run.data["state"] == "running":
+        wiring.call(run.cloud, facts["node_minion"], "mc_lxc.start", facts["name"], timeout=120)
+    _was(run)
+
+
+def _copy_rest(run: Run) -> str | None:
+    facts, to = run.data["guest"], run.data["to"]
+    said = _said(_send(run, final=True))
+    wiring.call(run.cloud, to["minion"], "mc_lxc.receive", facts["name"], timeout=600, **run.data["settings"])
+    return said
+
+
+def _settle(run: Run) -> str:
+    """Let the registry say that it is there."""
+    from sqlalchemy import select
+
+    from corpus.controller.registry import allocation
+    from corpus.controller.registry.models import Platform
+
+    with run.cloud.registry.session() as session:
+        guest = wiring.guest(session, run.data["guest"]["uuid"])
+        target = wiring.node(session, run.data["to"]["name"])
+        if guest.node_id != target.id:
+            guest.platform = None
+            session.flush()
+            allocation.settle(session, guest, target)
+            if run.data["to"]["platform"]:
+                wanted = select(Platform).where(Platform.uuid == run.data["to"]["platform"])
+                guest.platform = session.scalar(wanted)
+        there = guests.facts_of(session, guest)
+    run.remember(there=there)
+    return f"{there['address']} on {there['node']}"
+
+
+def _unsettle(run: Run) -> None:
+    """Let the registry say that it is where it was, and DNS and both nodes with it."""
+    from sqlalchemy import select
+
+    from corpus.controller.registry.models import Platform
+
+    facts = run.data["guest"]
+    with run.cloud.registry.session() as session:
+        guest = wiring.guest(session, facts["uuid"])
+        node = wiring.node(session, facts["node"])
+        if guest.node_id != node.id:
+            guest.platform = None
+            session.flush()
+            guest.node = node
+            guest.address, guest.address6, guest.ssh_port = facts["address"], facts["address6"], facts["ssh_port"]
+            session.flush()
+            if run.data["platform"]:
+                guest.platform = session.scalar(select(Platform).where(Platform.uuid == run.data["platform"]))
+    wiring.names(run.cloud, _all_names(run))
+    for name in (facts["node"], run.data["to"]["name"]):
+        wiring.traffic(run.cloud, name)
+
+
+def _start(run: Run) -> None:
+    if run.data["state"] == "running":
+        wiring.call(run.cloud, run.data["to"]["minion"], "mc_lxc.start", run.data["guest"]["name"], timeout=120)
+
+
+def _stop_there(run: Run) -> None:
+    with_it = run.data["guest"]["name"]
+    wiring.call(run.cloud, run.data["to"]["minion"], "mc_lxc.stop", with_it, timeout=120)
+
+
+def _all_names(run: Run) -> list[str]:
+    found = [run.data["guest"], run.data.get("there") or {}]
+    names = {name for facts in found for name in facts.get("names", ())}
+    return sorted(names | {facts[key] for facts in found for key in ("address", "address6") if facts.get(key)})
+
+
+def _name(run: Run) -> dict[str, Any]:
+    known, facts = wiring.known_hosts(run.cloud), run.data["guest"]
+    keys = known.keys(facts["node_host"], facts["ssh_port"])
+    for host in (run.data["to"]["host"], *(one for one in facts["names"] if not one.startswith("*."))):
+        known.learn(host, run.data["place"]["port"], *keys)
+    return wiring.names(run.cloud, _all_names(run))
+
+
+def _wire(run: Run) -> dict[str, Any]:
+    return wiring.traffic(run.cloud, run.data["to"]["name"])
+
+
+def _answers(run: Run) -> str:
+    """Wait for it; tell for how long nobody reached it."""
+    if run.data["state"] == "running":
+        run.cloud.minions.wait_for(run.data["there"]["minion"], guests.ANSWERS)
+    seconds = round(time.time() - run.data["stopped"], 1)
+    run.remember(downtime=seconds)
+    _was(run)
+    return f"it was away for {seconds} s"
+
+
+def _unwire(run: Run) -> dict[str, Any]:
+    return wiring.traffic(run.cloud, run.data["guest"]["node"])
+
+
+def _remove(run: Run) -> None:
+    facts = run.data["guest"]
+    if facts["ssh_port"] != run.data["place"]["port"]:
+        for host in (one for one in facts["names"] if not one.startswith("*.")):
+            wiring.known_hosts(run.cloud).forget(host, facts["ssh_port"])
+    wiring.known_hosts(run.cloud).forget(facts["node_host"], facts["ssh_port"])
+    wiring.call(run.cloud, facts["node_minion"], "mc_lxc.destroy", facts["name"], timeout=600)
