@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench import archives, detection, downtime, push, redeploy, registry, rollback, stages
+from bench import archives, detection, dns, downtime, push, redeploy, registry, rollback, stages
 from bench.figure import Figure
 from tests.machine import CHECKOUT
 
@@ -21,6 +21,7 @@ MEASUREMENTS = {
     "detection": detection,
     "downtime": downtime,
     "redeploy": redeploy,
+    "dns": dns,
     "registry": registry,
 }
 
