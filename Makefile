@@ -6,10 +6,10 @@ JOBS ?= $(shell expr $$(nproc) + 1)
 
 # What Debian brings and PyPI does not.
 DEMO_PACKAGES := git nginx rsync
-TEST_PACKAGES := $(DEMO_PACKAGES) chromium nodejs $(if $(shell command -v npm),,npm) openssh-client openssh-server pebble sudo systemd composer cron logrotate mariadb-server php-fpm php-cli php-mbstring php-xml postgresql lxc mmdebstrap iproute2 pdns-server pdns-backend-sqlite3 pdns-backend-pgsql bind9-dnsutils nftables haproxy btrfs-progs uidmap zstd
+TEST_PACKAGES := $(DEMO_PACKAGES) chromium nodejs $(if $(shell command -v npm),,npm) openssh-client openssh-server pebble sudo systemd composer cron logrotate mariadb-server php-fpm php-cli php-mbstring php-xml postgresql lxc mmdebstrap iproute2 pdns-server pdns-backend-sqlite3 pdns-backend-pgsql bind9-dnsutils sqlite3 nftables haproxy btrfs-progs uidmap zstd
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lab check format bench docs debian clean
+.PHONY: help venv demo test lab controller check format bench docs debian clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -36,6 +36,10 @@ test: venv ## every test
 lab: venv ## the tests that run machines of their own (LXC); as root
 	tools/debian $(TEST_PACKAGES)
 	$(BIN)/pytest tests/lab
+
+controller: venv ## make this machine the cloud controller; as root. ARGS='--zone corpus.example.org --master-address 192.0.2.1'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -e '.[controller]'
+	$(BIN)/python tools/controller.py $(ARGS)
 
 check: venv ## format, lint, types, imports between rooms, sls
 	$(BIN)/ruff format --check

@@ -201,7 +201,8 @@ def build(
     :param say: shows a line to whoever waits
     :param packages: more of Debian's packages
     :param mirror: of Debian, a url; empty: the usual one
-    :param again: build it anyway, with what Debian and Python's index have today
+    :param again: build it from nothing, with what Debian and Python's index have today; otherwise what an image of the
+        same packages was made of is kept, and the pack alone is new
     :returns: the image; an image of the same version that was there already, when building made the same
     :raises CorpusError: a package was not to be had, or we are not root
     """
@@ -227,6 +228,7 @@ def build(
                 Image(name, "", "", "", 0, suite, platform.machine(), "", recipe, "", {}, {}, settings.images),
                 wanted,
                 mirror,
+                again,
                 say,
             )
         finally:
@@ -303,24 +305,13 @@ def _build(
     wish: Image,
     packages: Sequence[str],
     mirror: str,
+    again: bool,
     say: Callable[[str], None],
 ) -> Image:
+    base = _base_root(settings, wish, packages, mirror, again, say)
     root = half / "root"
-    say(f"Debian {wish.suite}")
-    words: list[str | Path] = [
-        "--variant=minbase",
-        "--mode=root",
-        "--quiet",
-        f"--include={','.join(packages)}",
-        wish.suite,
-        root,
-    ]
-    processes.run(
-        ["mmdebstrap", *words, *([mirror] if mirror else [])],
-        env={"SOURCE_DATE_EPOCH": str(runtime.EPOCH)},
-        timeout=1800,
-    )
-    python_packages = runtime.install(root, say)
+    processes.run(["cp", "--archive", "--reflink=auto", base, root], timeout=1800)
+    python_packages = runtime.install_pack(root, say)
     debian_packages = dict(_debian_packages(root))
     made = replace(
         wish,
@@ -341,6 +332,30 @@ def _build(
                 return _adopt(half, replace(there, recipe=made.recipe), ())
             say(f"{made.full_name} is not the same as before, though of the same packages")
     return _adopt(half, made, (made.archive, made.runtime, made.runtime.with_name(f"{made.full_name}.runtime.json")))
+
+
+def _base_root(
+    settings: Settings, wish: Image, packages: Sequence[str], mirror: str, again: bool, say: Callable[[str], None]
+) -> Path:
+    """Return the root file system without this pack: made once, for most images differ by the pack alone."""
+    kept = settings.images / f".base-{wish.name}"
+    recipe = _digest([_RECIPE, wish.suite, packages, mirror, runtime.requirements()])
+    mark = kept / "recipe"
+    if not again and mark.is_file() and mark.read_text() == recipe:
+        return kept / "root"
+    shutil.rmtree(kept, ignore_errors=True)
+    kept.mkdir(mode=0o700)
+    root = kept / "root"
+    say(f"Debian {wish.suite}")
+    words: list[str | Path] = ["--variant=minbase", "--mode=root", "--quiet", f"--include={','.join(packages)}"]
+    processes.run(
+        ["mmdebstrap", *words, wish.suite, root, *([mirror] if mirror else [])],
+        env={"SOURCE_DATE_EPOCH": str(runtime.EPOCH)},
+        timeout=1800,
+    )
+    runtime.install(root, say)
+    files.write(mark, recipe)
+    return root
 
 
 def _adopt(half: Path, image: Image, archives: Sequence[Path]) -> Image:

@@ -69,39 +69,69 @@ def python_of(root: Path) -> str:
     return found[1]
 
 
-def install(root: Path, say: Callable[[str], None]) -> dict[str, str]:
-    """Install Salt and this pack into a root file system, for its Python.
+def requirements() -> str:
+    """Return what decides which packages are installed beside the pack, for a digest."""
+    top = tree.checkout()
+    told = (top / "pyproject.toml").read_text().partition("[project.opt")[0] if top else corpus.__version__
+    return f"{told}\n{_salt()}"
+
+
+def install(root: Path, say: Callable[[str], None]) -> None:
+    """Install Salt, and what this pack needs, into a root file system, for its Python.
 
     Packages come from the index that this machine is configured for; nothing of that configuration stays in the root.
 
-    :returns: the version of each Python package, by name
     :raises CorpusError: a package was not to be had
     """
     python = python_of(root)
-    home = root / HOME.lstrip("/")
-    packages = home / f"lib/python{python}/site-packages"
+    say(f"Salt for Python {python}")
+    home = _places(root)[0]
     shutil.rmtree(home, ignore_errors=True)
     (home / "bin").mkdir(parents=True)
     (home / "bin/python").symlink_to("/usr/bin/python3")
     (home / "pyvenv.cfg").write_text("home = /usr/bin\ninclude-system-site-packages = false\n")
-    with tempfile.TemporaryDirectory(prefix="corpus-pack-") as folder:
-        say(f"Salt and corpus for Python {python}")
-        words = ["--quiet", "--python", sys.executable, "--python-version", python, "--link-mode=copy"]
-        processes.run(
-            ["uv", "pip", "install", *words, "--target", packages, _pack(Path(folder)), _salt()],
-            env={"VIRTUAL_ENV": None, "PYTHONPATH": None, **_index()},
-            timeout=900,
-        )
-    _programs(home, packages)
-    _untold(packages)
-    installed = dict(_versions(packages))
-    _compile(root)
+    top = tree.checkout()
+    _add(root, *(["-r", str(top / "pyproject.toml")] if top else [f"corpus-salt=={corpus.__version__}"]), _salt())
+    _compile(root, f"{HOME}/lib")
     for program in _PROGRAMS:
         link = root / "usr/local/bin" / program
         link.parent.mkdir(parents=True, exist_ok=True)
         link.unlink(missing_ok=True)
         link.symlink_to(f"{HOME}/bin/{program}")
-    return installed
+
+
+def install_pack(root: Path, say: Callable[[str], None]) -> dict[str, str]:
+    """Install this pack into a root file system that has Salt already.
+
+    :returns: the version of each Python package, by name
+    """
+    packages = _places(root)[1]
+    if tree.checkout() is not None:
+        say(f"corpus {corpus.__version__}")
+        with tempfile.TemporaryDirectory(prefix="corpus-pack-") as folder:
+            _copy_sources(Path(folder))
+            _add(root, "--no-deps", folder)
+        _compile(root, f"{HOME}/{packages.relative_to(root / HOME.lstrip('/'))}/corpus")
+    return dict(_versions(packages))
+
+
+def _places(root: Path) -> tuple[Path, Path]:
+    """Where Salt's home and its Python packages are, seen from here."""
+    home = root / HOME.lstrip("/")
+    return home, home / f"lib/python{python_of(root)}/site-packages"
+
+
+def _add(root: Path, *wanted: str) -> None:
+    home, packages = _places(root)
+    words = ["--quiet", "--python", sys.executable, "--python-version", python_of(root), "--link-mode=copy"]
+    processes.run(
+        ["uv", "pip", "install", *words, "--target", packages, *wanted],
+        env={"VIRTUAL_ENV": None, "PYTHONPATH": None, **_index()},
+        cwd="/",
+        timeout=900,
+    )
+    _programs(home, packages)
+    _untold(packages)
 
 
 def source_digest() -> str:
@@ -127,7 +157,7 @@ def pack(folder: Path, archive: Path, *names: str, exclude: tuple[str, ...] = ()
     inside, outside = hashlib.sha256(), hashlib.sha256()
     words = [processes.which("tar"), *_TAR, *(f"--exclude={pattern}" for pattern in exclude), "-c", "--", *names]
     with archive.open("wb") as out, tempfile.TemporaryFile() as errors:
-        packer = zstandard.ZstdCompressor(level=6).compressobj()
+        packer = zstandard.ZstdCompressor(level=3).compressobj()
         with subprocess.Popen(words, cwd=folder, stdout=subprocess.PIPE, stderr=errors) as process:
             assert process.stdout is not None
             for block in _blocks(process.stdout):
@@ -164,16 +194,14 @@ def _sources(top: Path) -> list[Path]:
     return sorted(path for path in found if path.is_file() and not made.search(str(path.relative_to(top))))
 
 
-def _pack(folder: Path) -> str:
-    """Return what to install this pack from: a copy of the checkout, which building would litter, or its version."""
+def _copy_sources(folder: Path) -> None:
+    """Copy this pack's sources: building would litter the checkout."""
     top = tree.checkout()
-    if top is None:
-        return f"corpus-salt=={corpus.__version__}"
+    assert top is not None
     for path in _sources(top):
         copy = folder / path.relative_to(top)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, copy)
-    return str(folder)
 
 
 def _salt() -> str:
@@ -190,7 +218,7 @@ def _index() -> dict[str, str]:
 
 def _programs(home: Path, packages: Path) -> None:
     """Move the programs to where they are looked for, and let them run by the machine's Python."""
-    for program in sorted((packages / "bin").iterdir()):
+    for program in sorted((packages / "bin").glob("*")):
         content = program.read_bytes()
         if content.startswith(b"#!"):
             lines = content.split(b"\n")
@@ -200,7 +228,7 @@ def _programs(home: Path, packages: Path) -> None:
         target = home / "bin" / program.name
         target.write_bytes(content)
         target.chmod(0o755)
-    shutil.rmtree(packages / "bin")
+    shutil.rmtree(packages / "bin", ignore_errors=True)
 
 
 def _untold(packages: Path) -> None:
@@ -218,8 +246,6 @@ def _untold(packages: Path) -> None:
                 and not line.partition(",")[0].endswith((".pyc", *(f".dist-info/{name}" for name in _UNTOLD)))
             )
             record.write_text("".join(f"{line}\n" for line in lines))
-    for made in list(packages.rglob("__pycache__")):
-        shutil.rmtree(made)
 
 
 def _versions(packages: Path) -> Iterator[tuple[str, str]]:
@@ -228,9 +254,9 @@ def _versions(packages: Path) -> Iterator[tuple[str, str]]:
         yield found.metadata["Name"].lower(), found.version
 
 
-def _compile(root: Path) -> None:
-    """Compile everything once, here; the machine trusts it without looking at times, which are not kept."""
-    words = ["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", f"{HOME}/lib"]
+def _compile(root: Path, folder: str) -> None:
+    """Compile what is in a folder once, here; the machine trusts it without looking at times, which are not kept."""
+    words = ["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", folder]
     clean = {name: None for name in os.environ if name.startswith("PYTHON")}
     processes.run(
         ["chroot", root, "/usr/bin/python3", *words], env={**clean, "PYTHONHASHSEED": "0"}, check=False, timeout=600

@@ -1,0 +1,68 @@
+# PowerDNS, with a database of its own; zones and records are corpus' to make, through its API.
+
+{%- set controller = pillar["controller"] %}
+{%- set dns = controller["dns"] %}
+
+include:
+  - corpus.controller.packages
+
+controller-dns-database:
+{%- if dns["postgresql"] %}
+  cmd.run:
+    - name: psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --file=/usr/share/pdns-backend-pgsql/schema/schema.pgsql.sql
+    - unless: psql --no-psqlrc --quiet --command='SELECT 1 FROM domains LIMIT 1'
+    - env: {{ dns["environment"] | json }}
+    - hide_output: true
+{%- else %}
+  cmd.run:
+    - name: sqlite3 {{ dns["database"] }} '.read /usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql'
+    - creates: {{ dns["database"] }}
+{%- endif %}
+    - require:
+      - pkg: controller-packages
+
+{%- if not dns["postgresql"] %}
+
+controller-dns-database-owner:
+  file.managed:
+    - name: {{ dns["database"] }}
+    - user: {{ dns["user"] or "root" }}
+    - group: {{ dns["user"] or "root" }}
+    - mode: "0640"
+    - replace: false
+    - require:
+      - cmd: controller-dns-database
+    - require_in:
+      - file: controller-dns-configuration
+{%- endif %}
+
+controller-dns-configuration:
+  file.managed:
+    - name: {{ dns["folder"] }}/pdns.d/corpus.conf
+    - source: salt://corpus/controller/files/pdns.conf
+    - template: jinja
+    - mode: "0640"
+    - group: {{ dns["user"] or "root" }}
+    - makedirs: true
+    - show_changes: false
+    - require:
+      - cmd: controller-dns-database
+
+# Debian's package brings this one.
+controller-dns-main:
+  file.managed:
+    - name: {{ dns["folder"] }}/pdns.conf
+    - contents: include-dir={{ dns["folder"] }}/pdns.d
+    - replace: false
+    - require:
+      - file: controller-dns-configuration
+
+{%- if controller["systemd"] %}
+
+controller-dns-service:
+  service.running:
+    - name: pdns
+    - enable: true
+    - watch:
+      - file: controller-dns-configuration
+{%- endif %}

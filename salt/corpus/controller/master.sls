@@ -1,0 +1,73 @@
+# The master: its configuration, and the services of it.
+
+{%- set controller = pillar["controller"] %}
+
+{%- if controller["group"] %}
+
+controller-administrators:
+  group.present:
+    - name: {{ controller["group"] }}
+    - system: true
+{%- endif %}
+
+controller-master-configuration:
+  file.managed:
+    - name: {{ controller["configuration"] }}/master.d/corpus.conf
+    - source: salt://corpus/controller/files/master.conf
+    - template: jinja
+    - mode: "0600"
+    - makedirs: true
+    - dir_mode: "0755"
+    - show_changes: false
+
+controller-master-main:
+  file.managed:
+    - name: {{ controller["configuration"] }}/master
+    - contents: "# What is here wins over master.d/*.conf."
+    - replace: false
+    - require:
+      - file: controller-master-configuration
+
+controller-runners-folder:
+  file.directory:
+    - name: {{ controller["cache"] }}/proc
+    - mode: "0700"
+    - makedirs: true
+
+{%- if controller["systemd"] %}
+{%- for unit in ("salt-master", "corpus-resume") %}
+
+controller-{{ unit }}-unit:
+  file.managed:
+    - name: {{ controller["units"] }}/{{ unit }}.service
+    - source: salt://corpus/controller/files/{{ unit }}.service
+    - template: jinja
+{%- endfor %}
+
+controller-units:
+  cmd.run:
+    - name: systemctl daemon-reload
+    - onchanges:
+      - file: controller-salt-master-unit
+      - file: controller-corpus-resume-unit
+
+controller-master-service:
+  service.running:
+    - name: salt-master
+    - enable: true
+    - require:
+      - file: controller-master-main
+      - file: controller-runners-folder
+      - cmd: controller-units
+{%- if controller["restart"] %}
+    - watch:
+      - file: controller-master-configuration
+      - file: controller-salt-master-unit
+{%- endif %}
+
+controller-resume-service:
+  service.enabled:
+    - name: corpus-resume
+    - require:
+      - cmd: controller-units
+{%- endif %}
