@@ -188,3 +188,23 @@ def test_data_counts_when_it_is_archived(running: Layout) -> None:
     archives.ensure_space(running, {**settings, "archive_data": False}, None)
     with pytest.raises(CorpusError, match="Too little disk space"):
         archives.ensure_space(running, settings, None)
+
+
+def test_a_tree_that_was_taken_off_becomes_that_of_its_archive(running: Layout) -> None:
+    """The data was copied before; what did not change is shared with the archive before, and with nothing else."""
+    (running.project / "big").write_bytes(os.urandom(1 << 20))
+    for release in IDS[:2]:
+        archives.make(running, release, cfg(running), content=False)
+        tree = running.deployed / release / "project"
+        trees.duplicate(running.project, (tree.parent.mkdir(parents=True), tree)[1])
+        (tree / "app.py").write_text(release)
+    for release in IDS[:2]:
+        archives.take(running, release, running.deployed / release / "project")
+        folder = running.archive(release)
+        assert names(folder) == ["data", "manifest.json", "project"]
+        assert files.read_json(folder / "manifest.json")["mode"] == "cooking"
+        assert (folder / "project/app.py").read_text() == release
+    first, second = (running.archive(release) / "project/big" for release in IDS[:2])
+    assert first.samefile(second)
+    assert (running.project / "big").stat().st_nlink == 1
+    assert archives.latest(running) == running.archive(IDS[1])

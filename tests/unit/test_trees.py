@@ -301,3 +301,48 @@ def test_wipe_does_not_go_through_links(tmp_path: Path, source: Path) -> None:
     (folder / "link").symlink_to(source)
     trees.wipe(folder)
     assert (source / "a").exists()
+
+
+def test_sharing_leaves_alone_what_differs(tmp_path: Path) -> None:
+    """Content, mode and kind must be the same; afterwards both hold what they held."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    for folder in (old, new):
+        (folder / "deep").mkdir(parents=True)
+        (folder / "deep/same").write_text("same")
+        (folder / "mode").write_text("x")
+        (folder / "empty").write_text("")
+        (folder / "odd").mkdir() if folder == old else (folder / "odd").write_text("file")
+    (old / "changed").write_text("one")
+    (new / "changed").write_text("two")
+    (new / "mode").chmod(0o755)
+    (new / "more").write_text("more")
+    (old / "link").symlink_to("changed")
+    (new / "link").write_text("one")
+    before = content(new)
+    trees.share(new, old)
+    assert content(new) == before
+    assert (new / "changed").read_text() == "two"
+    shared = {path.name for path in new.rglob("*") if path.is_file() and path.stat().st_nlink > 1}
+    assert shared == {"same"}
+    assert not list(tmp_path.glob(".sharing"))
+
+
+def test_sharing_reads_what_has_another_time_stamp_only(tmp_path: Path) -> None:
+    """Same size and time stamp, to the nanosecond: as rsync does, that counts as the same."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    for folder, text in ((old, "one"), (new, "two")):
+        folder.mkdir()
+        (folder / "file").write_text(text)
+        os.utime(folder / "file", ns=(1, 1))
+    trees.share(new, old)
+    assert (new / "file").samefile(old / "file")
+
+
+def test_walking_meets_what_is_below_a_folder_after_it(tmp_path: Path) -> None:
+    for name in ("b/z", "b/a/x", "a", "c", "b.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    (tmp_path / "loop").symlink_to(".")
+    assert [str(path.relative_to(tmp_path)) for path in trees.walk(tmp_path)] == [
+        *("a", "b", "b/a", "b/a/x", "b/z", "b.txt", "c", "loop")
+    ]

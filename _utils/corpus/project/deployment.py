@@ -197,7 +197,7 @@ class Deployment:
 
     def _archive(self, report: StageReport) -> str:
         words = self._stop()
-        kept = stages.archive(self.session, str(self.takeover.old), report, content=not self._stops())
+        kept = stages.archive(self.session, str(self.takeover.old), report, content=False)
         return "; ".join(word for word in (words, kept) if word)
 
     def _stop(self) -> str:

@@ -30,7 +30,7 @@ from corpus.project import (
 )
 from corpus.project.found import procfile
 from corpus.project.git import repositories
-from corpus.project.keeping import archives, artifacts, bundles, persistent, registry, releases, sbom, signature, trees
+from corpus.project.keeping import archives, artifacts, bundles, persistent, registry, releases, signature, trees
 from corpus.project.keeping import manifest as manifests
 from corpus.project.keeping.journal import Journal
 from corpus.project.keeping.manifest import SBOM
@@ -131,7 +131,7 @@ def run_script(session: Session, name: str, command: str | None) -> str:
 
 
 def archive(session: Session, release: str, report: StageReport, content: bool = True) -> str:
-    """Keep a copy of what runs, before anything is touched; without ``content``, of its data alone."""
+    """Keep a copy of what runs, before anything is touched; without ``content``, of its data alone: the exchange keeps the tree."""
     layout, cfg = session.layout, session.cfg
 
     def enlarge(missing: int) -> bool:
@@ -148,7 +148,7 @@ def archive(session: Session, release: str, report: StageReport, content: bool =
         "reflink": "blocks shared",
         "links": "unchanged files shared with the archive before",
         "copy": "copied",
-        "moved": "its data copied, its tree to be moved here",
+        "moved": "its data copied; its tree stays whole",
     }
     return "; ".join([f"{release} kept ({ways[how]})", *(f"{name} dumped" for name in dumped)])
 
@@ -235,8 +235,9 @@ def install_packages(session: Session, report: StageReport) -> str:
 def fill_deploy(session: Session, report: StageReport) -> str:
     """Bring ``deploy/`` in line with the new tree, and add what production renders sls with; the stage's sls may add to it."""
     layout, cfg = session.layout, session.cfg
-    missing = max(trees.size(layout.project) - trees.size(layout.deploy), 0)
-    archives.ensure_room(layout, cfg, missing + trees.size(layout.project), "a release and its archive")
+    whole = trees.size(layout.project)
+    missing = max(whole - trees.size(layout.deploy), 0)
+    archives.ensure_room(layout, cfg, missing + whole, "a release and its archive")
     trees.mirror(layout.project, layout.deploy, without=(".git",))
     told = session.found.values if session.found else found.values(layout.project, cfg["installer"])
     closure.enclose(layout.deploy / ".salt", session.installer, cfg, told)
@@ -246,6 +247,8 @@ def fill_deploy(session: Session, report: StageReport) -> str:
 
 def bundle(session: Session, report: StageReport) -> str:
     """Pack ``deploy/`` into the release, list what it consists of, and sign it."""
+    from corpus.project.keeping import sbom  # what it imports would make every call wait
+
     layout, cfg, minion = session.layout, session.cfg, session.minion
     release = Path(cfg["current_release_dir"]).name
     when = 0

@@ -124,11 +124,11 @@ def needed(tree: Path, links: Mapping[str, str], commands: Iterable[str]) -> dic
 
 def native(tree: Path) -> bool:
     """Tell whether a tree holds machine code, which runs on one kind of machine only."""
-    return any(_is_elf(path) for path in trees.walk(tree) if path.is_file() and not path.is_symlink())
+    return any(_is_elf(entry.path) for entry in trees.entries(tree) if entry.is_file(follow_symlinks=False))
 
 
-def _is_elf(path: Path) -> bool:
-    with path.open("rb") as stream:
+def _is_elf(path: str) -> bool:
+    with open(path, "rb", buffering=0) as stream:
         return stream.read(4) == b"\x7fELF"
 
 
@@ -141,20 +141,20 @@ def _read(tree: Path) -> tuple[set[str], set[str]]:
     wanted: set[str] = set()
     brought: set[str] = set()
     interpreters: set[str] = set()
-    for path in trees.walk(tree):
-        if path.is_symlink() or not path.is_file():
+    for entry in trees.entries(tree):
+        if not entry.is_file(follow_symlinks=False):
             continue
-        with path.open("rb") as stream:
+        with open(entry.path, "rb") as stream:
             beginning = stream.read(256)
             if beginning.startswith(b"\x7fELF"):
-                brought.add(path.name)
+                brought.add(entry.name)
                 try:
                     for section in ELFFile(stream).iter_sections("SHT_DYNAMIC"):
                         if isinstance(section, DynamicSection):
                             wanted |= {str(getattr(tag, "needed", "")) for tag in section.iter_tags("DT_NEEDED")}
                 except (ELFError, ValueError, KeyError):
                     continue
-            elif beginning.startswith(b"#!") and path.stat().st_mode & 0o100:
+            elif beginning.startswith(b"#!") and entry.stat().st_mode & 0o100:
                 words = beginning[2:].partition(b"\n")[0].decode("utf-8", "replace").split()
                 words = [word for word in words if word != "-S"]
                 if words and set(words[0]) <= set(string.printable):

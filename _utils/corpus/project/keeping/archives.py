@@ -1,4 +1,8 @@
-"""Archives: copies of what ran, content and data, made before a deployment touches anything."""
+"""Archives: what ran, its content and its data.
+
+The data is copied before a deployment touches anything. The tree need not be: the exchange takes it off whole, it is kept
+for a rollback, and in the end it is the archive's.
+"""
 
 from __future__ import annotations
 
@@ -19,18 +23,18 @@ def make(layout: Layout, release: str, cfg: Mapping[str, Any], content: bool = T
     """Archive the running tree, and the data unless ``archive_data`` is off.
 
     :param release: id of the release that runs, whose archive it is
-    :param content: copy the tree; without, it is moved there later
+    :param content: copy the tree; without, :func:`take` moves it there later
     :returns: the archive's folder, and how it was copied, for a person
     :raises CorpusError: a file cannot be read, or the disk is full; what was half made is gone
     """
     folder = layout.archive(release)
-    previous = latest(layout)
+    previous, like = latest(layout), _latest_tree(layout)
     how = "moved"
     half = layout.archives / f".making-{release}"
     half.mkdir(mode=0o711, exist_ok=True)
     try:
-        if content and previous and (previous / "project").is_dir():
-            how = trees.copy_sharing(layout.project, half / "project", previous / "project")
+        if content and like:
+            how = trees.copy_sharing(layout.project, half / "project", like)
         elif content:
             how = trees.copy(layout.project, half / "project")
         if cfg["archive_data"]:
@@ -50,6 +54,28 @@ def make(layout: Layout, release: str, cfg: Mapping[str, Any], content: bool = T
         trees.remove(half)
         raise
     return folder, how
+
+
+def take(layout: Layout, release: str, tree: Path) -> None:
+    """Make a tree that nobody uses any more that of its release's archive.
+
+    Unchanged files are shared with the archive before.
+
+    :param tree: on the same file system; it is moved
+    """
+    archive, like = layout.archive(release), _latest_tree(layout)
+    archive.mkdir(mode=0o711, exist_ok=True)
+    trees.remove(archive / "project")
+    tree.rename(archive / "project")
+    if not (archive / "manifest.json").exists():
+        files.write_json(archive / "manifest.json", {"release": release, "from": "tree"})
+    if like:
+        trees.share(archive / "project", like)
+
+
+def _latest_tree(layout: Layout) -> Path | None:
+    """Return the tree of the newest archive that has one."""
+    return next((tree for folder in reversed(listing(layout)) if (tree := folder / "project").is_dir()), None)
 
 
 def listing(layout: Layout) -> list[Path]:
@@ -93,7 +119,8 @@ def ensure_space(
     kept = tree * content + (trees.size(Path(cfg["data_root"])) if cfg["archive_data"] else 0)
     previous = latest(layout)
     if previous:  # unchanged files are shared with it
-        kept = max(kept - trees.size(previous), 0) + kept // 10
+        shared = trees.size(previous if content else previous / "data")
+        kept = max(kept - shared, 0) + kept // 10
     if cfg["operation_mode"] == workflow.COOKING:  # what the bundle stage will take
         tree += 2 * tree
     return ensure_room(layout, cfg, kept + tree, "the archive and the new version", enlarge)

@@ -7,6 +7,7 @@ import io
 import json
 import lzma
 import os
+import stat
 import sys
 import zlib
 from collections.abc import Iterator, Mapping
@@ -56,19 +57,15 @@ def pack(layout: Layout, release: str, cfg: Mapping[str, Any], facts: Mapping[st
         links = links_out(layout.deploy)
         if links:
             _add_text(tar, _LINKS, json.dumps(links, indent=1, sort_keys=True), when)
-        for path in trees.walk(layout.deploy):
-            relative = str(path.relative_to(layout.deploy))
+        start = len(str(layout.deploy)) + 1
+        for entry in trees.entries(layout.deploy):
+            path, relative = Path(entry.path), entry.path[start:]
             if relative in links or bytecode.passes(path):
                 continue
-            info = tar.gettarinfo(str(path), arcname=relative)
-            if info is None or not (info.isreg() or info.isdir() or info.issym() or info.islnk()):
-                continue  # sockets and pipes do not travel
-            info.uid = info.gid = 0
-            info.uname = info.gname = ""
-            info.mtime = when
-            if info.islnk() or info.isreg():
-                info.type, info.linkname, info.size = tarfile.REGTYPE, "", path.stat().st_size
-                info.mode = file_mode(info.mode)
+            info = _member(entry, relative, when)
+            if info is None:
+                continue
+            if info.isreg():
                 with _Read(path, own_path) as content:
                     tar.addfile(info, content)
                 contents[relative] = {"sha256": content.sha256, "mode": f"{info.mode:04o}"}
@@ -96,6 +93,22 @@ def pack(layout: Layout, release: str, cfg: Mapping[str, Any], facts: Mapping[st
     }
     files.write_json(folder / MANIFEST, manifest)
     return manifest
+
+
+def _member(entry: os.DirEntry[str], name: str, when: int) -> tarfile.TarInfo | None:
+    """Return how an entry of a tree is called in its archive; None for sockets and pipes, which do not travel."""
+    status = entry.stat(follow_symlinks=False)
+    info = tarfile.TarInfo(name)
+    info.mtime = when
+    if stat.S_ISREG(status.st_mode):
+        info.type, info.size, info.mode = tarfile.REGTYPE, status.st_size, file_mode(status.st_mode)
+    elif stat.S_ISDIR(status.st_mode):
+        info.type, info.mode = tarfile.DIRTYPE, stat.S_IMODE(status.st_mode)
+    elif stat.S_ISLNK(status.st_mode):
+        info.type, info.linkname, info.mode = tarfile.SYMTYPE, os.readlink(entry.path), stat.S_IMODE(status.st_mode)
+    else:
+        return None
+    return info
 
 
 class _Read:
@@ -149,11 +162,9 @@ def _private(path: str, flags: int) -> int:
 
 def links_out(folder: Path) -> dict[str, str]:
     """Return the absolute links of a tree, to the Python that a virtual environment was made with, say."""
-    found = {}
-    for path in trees.walk(folder):
-        if path.is_symlink() and os.readlink(path).startswith("/"):
-            found[str(path.relative_to(folder))] = os.readlink(path)
-    return found
+    start = len(str(folder)) + 1
+    links = ((entry.path[start:], os.readlink(entry.path)) for entry in trees.entries(folder) if entry.is_symlink())
+    return {path: target for path, target in links if target.startswith("/")}
 
 
 def _add_text(tar: tarfile.TarFile, name: str, text: str, when: int) -> None:

@@ -75,9 +75,9 @@ def link(tree: Path, data: Path, folder: str, but: Sequence[str], user: str | No
 
 def unlink(tree: Path, data: Path) -> None:
     """Remove a tree's links into ``data``: a release that travels gets its own at the other end."""
-    for path in list(trees.walk(tree)):
-        if path.is_symlink() and Path(os.readlink(path)).is_relative_to(data):
-            path.unlink()
+    for entry in trees.entries(tree):
+        if entry.is_symlink() and Path(os.readlink(entry.path)).is_relative_to(data):
+            os.unlink(entry.path)
 
 
 def _leads(path: Path, target: Path) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from corpus import files
-from corpus.project.keeping import trees
+from corpus.project.keeping import archives, trees
 from corpus.project.keeping.manifest import MANIFEST
 from corpus.project.layout import Layout
 
@@ -69,7 +69,7 @@ def before(layout: Layout) -> str | None:
 def rotate(layout: Layout, cfg: Mapping[str, Any]) -> None:
     """Drop what is beyond ``keep_trees``, ``keep_releases`` and ``keep_failed``; never the running release.
 
-    A whole tree that has no archive becomes its archive: what was deployed stays kept.
+    A whole tree becomes the one of its archive, unless that has a copy already: what was deployed stays kept.
     """
     trees.sweep(layout.deployed)
     trees.sweep(layout.failed)
@@ -88,9 +88,7 @@ def rotate(layout: Layout, cfg: Mapping[str, Any]) -> None:
         if (archive / MANIFEST).exists() and (archive / "project").is_dir():
             trees.remove(path / "project")
         else:
-            archive.mkdir(mode=0o711, exist_ok=True)
-            (path / "project").rename(archive / "project")
-            files.write_json(archive / MANIFEST, {"release": path.name, "from": "tree"})
+            archives.take(layout, path.name, path / "project")
         trees.remove(path / "pillar")
     for path in sorted(others, reverse=True)[max(cfg["keep_releases"] - 1, 0) :]:
         if not (path / "project").is_dir():

@@ -78,8 +78,8 @@ def _licenses(*values: object) -> list[Any]:
 
 def _python(tree: Path) -> Iterator[Component]:
     """Every distribution that is installed in a virtual environment of the tree (``*.dist-info``)."""
-    for path in trees.walk(tree):
-        if path.name != "METADATA" or not path.parent.name.endswith(".dist-info"):
+    for entry in trees.entries(tree):
+        if entry.name != "METADATA" or not (path := Path(entry.path)).parent.name.endswith(".dist-info"):
             continue
         about = HeaderParser().parsestr(path.read_text(encoding="utf-8", errors="replace"))
         name, version = about.get("Name"), about.get("Version")
@@ -99,9 +99,10 @@ def _python(tree: Path) -> Iterator[Component]:
 
 def _node(tree: Path) -> Iterator[Component]:
     """Every package in ``node_modules``, with the sums that npm's own list of what it installed has."""
-    for folder in trees.walk(tree):
-        if folder.name != "node_modules" or folder.is_symlink() or not folder.is_dir():
+    for entry in trees.entries(tree):
+        if entry.name != "node_modules" or not entry.is_dir(follow_symlinks=False):
             continue
+        folder = Path(entry.path)
         known = _json(folder / ".package-lock.json").get("packages")
         known = known if isinstance(known, dict) else {}
         for package in (*folder.glob("*/package.json"), *folder.glob("@*/*/package.json")):
@@ -132,8 +133,8 @@ def _integrity(value: object) -> list[HashType]:
 
 def _composer(tree: Path) -> Iterator[Component]:
     """Every package that Composer lists as installed."""
-    for path in trees.walk(tree):
-        if path.name != "installed.json" or path.parent.name != "composer":
+    for entry in trees.entries(tree):
+        if entry.name != "installed.json" or (path := Path(entry.path)).parent.name != "composer":
             continue
         listed: Any = _json(path)
         for about in listed.get("packages", []):
