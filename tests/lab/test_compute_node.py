@@ -86,11 +86,11 @@ def applied(machine: BareMachine, *words: str) -> dict[str, Any]:
 
 
 def test_a_node_is_made_once_and_comes_back_after_its_power_was_cut(machine: BareMachine) -> None:
-    planned = applied(machine, "corpus.compute_node.traffic,corpus.compute_node.ssh", "test=True")
+    planned = applied(machine, "corpus.compute_node", "test=True")
     assert machine.run("ip", "link", "show", "corpus0", check=False).status != 0
-    changed = applied(machine, "corpus.compute_node.traffic,corpus.compute_node.ssh")
+    changed = applied(machine, "corpus.compute_node")
     assert {"compute-node-bridge", "compute-node-boot", "compute-node-traffic"} <= {*planned, *changed}
-    assert applied(machine, "corpus.compute_node.traffic,corpus.compute_node.ssh") == {}
+    assert applied(machine, "corpus.compute_node") == {}
     assert machine.run("systemctl", "is-active", "corpus-proxy.service").output == "active\n"
     for power in ("before", "after"):
         machine.run("sh", "-c", STAND_IN)
@@ -108,7 +108,7 @@ def test_a_node_is_made_once_and_comes_back_after_its_power_was_cut(machine: Bar
         if power == "before":
             machine.cut_power()
             assert machine.run("systemctl", "is-system-running").output == "running\n"
-    assert applied(machine, "corpus.compute_node.traffic,corpus.compute_node.ssh") == {}
+    assert applied(machine, "corpus.compute_node") == {}
     for verb in ("start", "reload", "restart", "stop"):  # Debian's own table; each throws every other away
         machine.run("systemctl", verb, "nftables.service")
         assert "chain neighbours" in machine.run("nft", "list", "table", "inet", "corpus").output

@@ -7,6 +7,7 @@ import pytest
 from corpus.errors import CorpusError, UsageError
 from corpus.node import containers, names, storage
 from corpus.node.containers import Container, Root, Specification, configuration
+from corpus.node.traffic import ports
 
 
 @pytest.mark.parametrize("name", ["", "-a", "a-", "A", "a.b", "a/b", "..", "a" * 64, "a\n", 3, None])
@@ -103,6 +104,7 @@ def test_configuration(tmp_path: Path, driver: str) -> None:
     assert rows["lxc.start.auto"] == "1"
     assert rows["lxc.net.0.ipv4.address"] == "10.0.0.2/24"
     assert rows["lxc.net.0.hwaddr"].startswith("02:")
+    assert rows["lxc.net.0.veth.pair"] == ports.named(tmp_path, "web")
     assert str(1 << 30) in rows.values()
     lower = f"overlay:{tmp_path}/images/base-1:" if driver == "overlay" else "dir:"
     assert rows["lxc.rootfs.path"] == f"{lower}{tmp_path}/containers/web/rootfs"

@@ -24,6 +24,7 @@ from corpus.errors import CorpusError, UsageError
 from corpus.identifiers import shown
 from corpus.node import names
 from corpus.node.storage import Pool
+from corpus.node.traffic import ports
 
 #: Bytes that a container may store when nothing else is said
 SIZE = 5 << 30
@@ -304,7 +305,7 @@ def configuration(container: Container, wish: Specification) -> str:
     ]
     rows += _confinement()
     rows += _limits(wish)
-    rows += _network(wish)
+    rows += _network(wish, ports.named(container.pool.path, container.name))
     return "".join(f"{key} = {value}\n".replace(" = \n", " =\n") for key, value in rows)
 
 
@@ -319,6 +320,13 @@ def _clear_groups(container: Container) -> None:
     for name in _groups(container):
         for group in _found_groups(name):
             _clear_group(group)
+
+
+def _clear_port(container: Container) -> None:
+    """Remove the port of a container that does not run any more: it has the same name at every start."""
+    name = ports.named(container.pool.path, container.name)
+    if Path("/sys/class/net", name).exists():
+        processes.run(["ip", "link", "delete", "dev", name], check=False)
 
 
 def _found_groups(name: str) -> list[Path]:
@@ -397,13 +405,14 @@ def _limits(wish: Specification, lift: bool = False) -> list[tuple[str, object]]
     return rows
 
 
-def _network(wish: Specification) -> list[tuple[str, object]]:
+def _network(wish: Specification, port: str) -> list[tuple[str, object]]:
     if wish.bridge is None:
         return [("lxc.net.0.type", "empty")]
     digits = hashlib.sha256(wish.name.encode()).hexdigest()
     rows: list[tuple[str, object]] = [
         ("type", "veth"),
         ("link", wish.bridge),
+        ("veth.pair", port),  # by it the traffic of the node knows who sends
         ("flags", "up"),
         ("hwaddr", ":".join(["02", *(digits[at : at + 2] for at in range(0, 10, 2))])),
     ]
@@ -463,6 +472,7 @@ def begin(container: Container) -> list[str]:
     if wish.bridge is not None and not Path("/sys/class/net", wish.bridge).exists():
         raise CorpusError(f"{container.name} cannot start: this machine has no bridge {wish.bridge}.")
     _clear_groups(container)
+    _clear_port(container)
     log = container.home / "log"
     log.unlink(missing_ok=True)
     done = container._lxc("lxc-start", "-d", "-o", str(log), "-l", "ERROR", check=False, timeout=60)

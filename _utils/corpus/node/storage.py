@@ -555,6 +555,8 @@ Type=oneshot
 RemainAfterExit=yes
 Delegate=yes
 ExecStart={start} -P {containers}
+# That is how it ends when there is no container yet.
+SuccessExitStatus=1
 ExecStop={start} -P {containers} --shutdown --timeout 60
 TimeoutStartSec=0
 TimeoutStopSec=300
