@@ -1,0 +1,1 @@
+"""Where machines come from that nobody has bought yet: public clouds."""
