@@ -100,7 +100,7 @@ class Master:
             settings = {
                 "id": name,
                 "root_dir": str(self.folder / name),
-                "module_dirs": [str(CHECKOUT), str(self.folder / "srv")],
+                "module_dirs": [str(CHECKOUT), str(self.folder / "srv")],  # of two that have a module the last counts
                 "master": "127.0.0.1",
                 "master_port": self.ports["ret_port"],
                 "publish_port": self.ports["publish_port"],
@@ -127,6 +127,10 @@ class Master:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        for left in (self.folder / daemon / "var/run").glob(
+            "*.pid"
+        ):  # the next one would take its number for a daemon's
+            left.unlink()
 
     def run(self, function: str, *arguments: str, out: str = "json", **keywords: Any) -> Ended:
         """``salt-run`` as a person calls it."""

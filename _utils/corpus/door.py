@@ -32,7 +32,10 @@ def translated() -> Iterator[None]:
 
 
 def answered(report: Mapping[str, Any], context: MutableMapping[str, Any]) -> dict[str, Any]:
-    """Return a report, and make the process' exit status tell when its result is False."""
+    """Return a report, and make the process' exit status tell when its result is False.
+
+    ``salt-run`` looks for that in the report itself: those of runners have a ``retcode``.
+    """
     if report.get("result") is False:
         context["retcode"] = 1
     return dict(report)

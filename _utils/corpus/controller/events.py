@@ -75,7 +75,9 @@ def heard(cloud: Cloud, tag: str, minion_id: str) -> dict[str, Any]:
 
 def _deployed(cloud: Cloud, minion_id: str, words: Mapping[str, str]) -> dict[str, Any]:
     """A deployment is over: keep what the guest tells of it when it is asked."""
-    new = _room("projects").collect(cloud, words["project"], minion_id, limit=5)
+    from corpus.controller import projects
+
+    new = projects.collect(cloud, words["project"], minion_id, limit=5)
     return {"result": True, "comment": f"{len(new)} deployments are new.", "deployments": new}
 
 
@@ -83,6 +85,7 @@ def _started(cloud: Cloud, minion_id: str, _: Mapping[str, str]) -> dict[str, An
     """A node or a guest is there again: remember when, and let its node's traffic be what the registry says."""
     from sqlalchemy import select
 
+    from corpus.controller import wiring
     from corpus.controller.registry import models
 
     with cloud.registry.session() as session:
@@ -97,16 +100,9 @@ def _started(cloud: Cloud, minion_id: str, _: Mapping[str, str]) -> dict[str, An
     if state not in ("ready", "draining"):
         return {"result": True, "comment": f"{name} is {state}: its traffic is left as it is."}
     try:
-        return {"result": True, "comment": f"{name} is wired.", "changes": _room("wiring").traffic(cloud, name)}
+        return {"result": True, "comment": f"{name} is wired.", "changes": wiring.traffic(cloud, name)}
     except CorpusError as err:
         return {"result": False, "comment": f"{name} could not be wired: {err}"}
-
-
-def _room(name: str) -> Any:
-    """A room that knows this one."""
-    import importlib
-
-    return importlib.import_module(f"corpus.controller.{name}")
 
 
 _Answer = Callable[["Cloud", str, Mapping[str, str]], dict[str, Any]]

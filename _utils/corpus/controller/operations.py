@@ -190,7 +190,8 @@ def run(cloud: Cloud, kind: str, arguments: Mapping[str, Any], who: str, test: b
     :param test: tell what would be done, and change nothing
     :raises UsageError: the arguments cannot be
     :raises Locked: somebody works on the same subject
-    :returns: ``{name, result, changes, comment, operation, kind, who, steps, notes, data, seconds}``
+    :returns: ``{name, result, changes, comment, operation, kind, who, steps, notes, facts, seconds, retcode}``; facts are
+        what the steps remembered
     """
     known = find(kind)
     arguments = json.loads(json.dumps(dict(arguments)))
@@ -469,6 +470,7 @@ def _plan(run: Run, subject: str, steps: Sequence[Step]) -> dict[str, Any]:
     return {
         "name": subject,
         "result": not refused,
+        "retcode": 1 if refused else 0,
         "changes": {} if refused else dict.fromkeys(would, "would be done"),
         "comment": f"It would fail. {' '.join(refused)}" if refused else comment,
         "operation": None,
@@ -476,7 +478,7 @@ def _plan(run: Run, subject: str, steps: Sequence[Step]) -> dict[str, Any]:
         "who": run.who,
         "steps": rows,
         "notes": [],
-        "data": {},
+        "facts": {},
         "seconds": 0.0,
     }
 
@@ -495,7 +497,8 @@ def _report(
         "who": journal.who,
         "steps": [entry.told() for entry in journal.entries],
         "notes": list(notes),
-        "data": dict(journal.data),
+        "facts": dict(journal.data),
+        "retcode": 0 if result else 1,
         "seconds": round(seconds, 3),
     }
 

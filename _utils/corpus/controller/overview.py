@@ -22,6 +22,7 @@ def report(cloud: Cloud) -> dict[str, Any]:
     broken = [f"{part}: {words}" for part, words in parts.items() if words not in ("ok", "not configured")]
     return {
         "result": not broken,
+        "retcode": 1 if broken else 0,
         "comment": " ".join(broken) or "Everything answers.",
         "zone": cloud.settings.zone,
         "parts": parts,
@@ -40,6 +41,7 @@ def resume(cloud: Cloud, operation: str | None = None) -> dict[str, Any]:
     words = [f"{report['kind']} of {report['name']}: {report['comment']}" for report in settled]
     return {
         "result": not failed,
+        "retcode": 1 if failed else 0,
         "comment": "\n".join(words) or "Nothing was interrupted.",
         "operations": [{**report, "state": states[report["operation"]]} for report in settled],
     }

@@ -61,7 +61,7 @@ def test_steps_are_taken_once_however_often_it_is_asked_for(site: Site) -> None:
     assert report["result"] is True
     assert (report["name"], report["who"], report["comment"]) == ("house:villa", "ada", "Done.")
     assert report["changes"] == {"walls": "4 walls", "roof": "done", "door": "done"}
-    assert report["data"] == {"walls": 4}
+    assert report["facts"] == {"walls": 4}
     assert site.parts() == ["door", "roof", "walls"]
     again = site.run("house.build")
     assert (again["result"], again["changes"]) == (True, {})
@@ -204,7 +204,7 @@ def test_what_died_where_only_repeatable_steps_are_left_is_finished(site: Site) 
     (report,) = operations.resume(site.cloud)
     assert report["result"] is True
     assert site.parts() == ["door", "roof", "walls"]
-    assert report["data"] == {"walls": 4}
+    assert report["facts"] == {"walls": 4}
 
 
 def test_the_next_operation_on_the_subject_settles_what_died_before(site: Site) -> None:
@@ -275,5 +275,5 @@ def test_it_is_the_same_on_every_kind_of_registry(tmp_path: Path, registry: Regi
     site = Site(tmp_path / "site", registry)
     site.killed("house.build", die="do door middle")
     assert [report["result"] for report in operations.resume(site.cloud)] == [False]
-    assert site.run("house.build")["data"] == {"walls": 4}
+    assert site.run("house.build")["facts"] == {"walls": 4}
     assert [row["state"] for row in operations.listed(site.cloud)] == ["done", "undone"]

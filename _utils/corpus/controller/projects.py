@@ -1,0 +1,662 @@
+"""Projects as the controller knows them: whose they are, on which guests they run, and how their deployments went.
+
+The project itself lives on its guests, under ``mc_project`` there. What is done to it from here are operations.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from corpus import identifiers
+from corpus.controller import operations
+from corpus.controller.operations import Run, Step
+from corpus.errors import Conflict, CorpusError, MinionFailed, UsageError
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from corpus.controller.cloud import Cloud
+    from corpus.controller.registry.models import Deployment, Guest, Owner, Project
+
+#: Seconds that a guest may take to make a project ready, to remove it, and to deploy it.
+READYING, REMOVING, DEPLOYING = 300, 300, 3600
+
+
+def _subjects(arguments: Mapping[str, Any]) -> list[str]:
+    """A project, and the guests that are named with it."""
+    guests = [*(arguments.get("guests") or ()), *([arguments["guest"]] if arguments.get("guest") else [])]
+    return [f"project:{arguments.get('name', '')}", *(f"guest:{guest}" for guest in guests)]
+
+
+# --- create -----------------------------------------------------------------------------------------------------------
+
+
+@operations.kind("project.create")
+def creation(arguments: Mapping[str, Any]) -> list[Step]:
+    """A project: name, owners (login names), settings."""
+    identifiers.project_name(arguments.get("name"))
+    for owner in arguments.get("owners") or ():
+        _login(owner)
+    return [
+        Step("register the project", _registered, _register, _unregister),
+        Step("let its owners in", _owned, _own, None, repeatable=True),
+    ]
+
+
+def _registered(run: Run) -> bool:
+    with run.cloud.registry.reading() as session:
+        there = _find(session, run.arguments["name"])
+        wanted = run.arguments.get("settings")
+        return there is not None and (wanted is None or dict(there.settings) == wanted)
+
+
+def _register(run: Run) -> str:
+    from corpus.controller.registry.models import Project
+
+    with run.cloud.registry.reading() as session:
+        former = _find(session, run.arguments["name"])
+    run.remember(former=dict(former.settings) if former is not None else None)
+    with run.cloud.registry.session() as session:
+        there = _find(session, run.arguments["name"])
+        if there is None:
+            there = Project(name=run.arguments["name"], settings=dict(run.arguments.get("settings") or {}))
+            session.add(there)
+        else:
+            there.settings = dict(run.arguments["settings"])
+        session.flush()
+        return there.uuid
+
+
+def _unregister(run: Run) -> None:
+    if "former" not in run.data:
+        return
+    with run.cloud.registry.session() as session:
+        there = _find(session, run.arguments["name"])
+        if there is None:
+            return
+        if run.data["former"] is not None:
+            there.settings = dict(run.data["former"])
+        else:
+            session.delete(there)
+
+
+def _owners(run: Run) -> list[str]:
+    return list(run.arguments.get("owners") or ([run.who.lower()] if run.who not in ("root", "unknown") else []))
+
+
+def _owned(run: Run) -> bool:
+    with run.cloud.registry.reading() as session:
+        there = _find(session, run.arguments["name"])
+        if there is None:
+            return False
+        has = {role.owner.name for role in there.roles if role.name == "owner"}
+        return set(_owners(run)) <= has
+
+
+def _own(run: Run) -> str:
+    names = _owners(run)
+    with run.cloud.registry.session() as session:
+        for name in names:
+            _give(session, project(session, run.arguments["name"]), _person(session, name, make=True), "owner")
+    return f"owners: {', '.join(names)}" if names else "nobody but root"
+
+
+# --- roles ------------------------------------------------------------------------------------------------------------
+
+
+def grant(cloud: Cloud, name: str, owner: str, role: str = "developer", email: str | None = None) -> dict[str, Any]:
+    """Give a person a role in a project; return what changed.
+
+    :param owner: login name
+    :param email: of a person that the registry does not know yet, or who has a new address
+    :raises UsageError: there is no such project or role, or the person is not known and has no address here
+    """
+    from corpus.controller.registry.models import ROLES
+
+    if role not in ROLES:
+        raise UsageError(f"{identifiers.shown(role)} is no role: there are {', '.join(ROLES)}.")
+    with cloud.registry.session() as session:
+        person = _person(session, owner, make=email is not None)
+        changes: dict[str, Any] = {}
+        if email is not None and person.email != email:
+            changes["email"] = {"old": person.email, "new": email}
+            person.email = email
+        if _give(session, project(session, name), person, role):
+            changes["role"] = role
+    return _changed(name, changes, f"{owner} is {role} of {name}.")
+
+
+def revoke(cloud: Cloud, name: str, owner: str, role: str | None = None) -> dict[str, Any]:
+    """Take a person's role in a project away; None: all of them. Return what changed."""
+    with cloud.registry.session() as session:
+        there = project(session, name)
+        gone = [one for one in there.roles if one.owner.name == owner and role in (None, one.name)]
+        names = [one.name for one in gone]
+        for one in gone:
+            session.delete(one)
+    return _changed(name, {"revoked": names} if names else {}, f"{owner} has no such role in {name}.")
+
+
+def _changed(name: str, changes: Mapping[str, Any], comment: str) -> dict[str, Any]:
+    return {"name": name, "result": True, "changes": dict(changes), "comment": comment}
+
+
+def _give(session: Session, there: Project, person: Owner, role: str) -> bool:
+    from corpus.controller.registry.models import Role
+
+    if any(one.owner_id == person.id and one.name == role for one in there.roles):
+        return False
+    session.add(Role(owner_id=person.id, project_id=there.id, name=role))
+    session.flush()
+    session.refresh(there, ["roles"])
+    return True
+
+
+def _person(session: Session, name: str, make: bool) -> Owner:
+    from sqlalchemy import select
+
+    from corpus.controller.registry.models import Owner
+
+    found = session.scalar(select(Owner).where(Owner.name == _login(name)))
+    if found is not None:
+        return found
+    if not make:
+        raise UsageError(f"{identifiers.shown(name)} is not known: tell who that is with email=ADDRESS.")
+    made = Owner(name=_login(name))
+    session.add(made)
+    session.flush()
+    return made
+
+
+def _login(name: object) -> str:
+    words = str(name)
+    if not 1 <= len(words) <= 100 or words != words.lower() or not all(s.isalnum() or s in "._-@" for s in words):
+        raise UsageError(f"{identifiers.shown(name)} is no login name: use lower-case letters, digits and . _ - @.")
+    return words
+
+
+# --- place ------------------------------------------------------------------------------------------------------------
+
+
+@operations.kind("project.place", subject=_subjects)
+def placing(arguments: Mapping[str, Any]) -> list[Step]:
+    """A project on a guest: name, guest, domain, settings."""
+    identifiers.project_name(arguments.get("name"))
+    identifiers.host_name(arguments.get("guest"))
+    if arguments.get("domain"):
+        identifiers.domain_name(arguments["domain"])
+    return [
+        Step("look at both", _placeable),
+        Step("register the placement", _placed, _place, _displace),
+        Step("name it", _named, _name, _unname),
+        Step("make it ready on the guest", None, _ready, _remove),
+    ]
+
+
+def _placeable(run: Run) -> bool:
+    with run.cloud.registry.reading() as session:
+        project(session, run.arguments["name"])
+        there = guest(session, run.arguments["guest"])
+        if there.state != "running":
+            raise UsageError(f"The guest {there.name} is {there.state}: start it first.")
+    return True
+
+
+def _placed(run: Run) -> bool:
+    with run.cloud.registry.reading() as session:
+        return _placement(session, run) is not None
+
+
+def _place(run: Run) -> None:
+    from corpus.controller.registry.models import Placement
+
+    with run.cloud.registry.session() as session:
+        there, at = project(session, run.arguments["name"]), guest(session, run.arguments["guest"])
+        session.add(Placement(project_id=there.id, guest_id=at.id))
+
+
+def _displace(run: Run) -> None:
+    with run.cloud.registry.session() as session:
+        there = _placement(session, run)
+        if there is not None:
+            session.delete(there)
+
+
+def _domain(session: Session, run: Run) -> str:
+    """The name that the project is served by: the guest's own for its first project, one below it for the others."""
+    if run.arguments.get("domain"):
+        return str(run.arguments["domain"])
+    at = guest(session, run.arguments["guest"])
+    others = [one for one in at.placements if one.project.name != run.arguments["name"]]
+    return f"{run.arguments['name']}.{host(at)}" if others else host(at)
+
+
+def _named(run: Run) -> bool:
+    from sqlalchemy import select
+
+    from corpus.controller.registry.models import DnsName
+
+    with run.cloud.registry.reading() as session:
+        domain, at = _domain(session, run), guest(session, run.arguments["guest"])
+        if domain == at.minion_id:
+            return True
+        found = session.scalar(select(DnsName).where(DnsName.fqdn == domain, DnsName.kind == "address"))
+        if found is not None and found.guest_id != at.id:
+            raise UsageError(f"The name {domain} is taken by something else: choose another one with domain=.")
+        return found is not None
+
+
+def _name(run: Run) -> str:
+    from corpus.controller.registry.models import DnsName
+
+    with run.cloud.registry.reading() as session:
+        domain = _domain(session, run)
+    run.remember(named=domain)
+    with run.cloud.registry.session() as session:
+        at = guest(session, run.arguments["guest"])
+        session.add(DnsName(fqdn=domain, kind="address", guest_id=at.id))
+        node = at.node.name
+    _publish(run.cloud, node, [domain])
+    return domain
+
+
+def _unname(run: Run) -> None:
+    _forget_names(run, [run.data["named"]] if "named" in run.data else [])
+
+
+def _forget_names(run: Run, names: Sequence[str]) -> None:
+    from sqlalchemy import select
+
+    from corpus.controller.registry.models import DnsName
+
+    if not names:
+        return
+    with run.cloud.registry.session() as session:
+        at = guest(session, run.arguments["guest"])
+        node = at.node.name
+        for found in session.scalars(select(DnsName).where(DnsName.fqdn.in_(names), DnsName.guest_id == at.id)):
+            session.delete(found)
+    _publish(run.cloud, node, names)
+
+
+def _publish(cloud: Cloud, node: str, names: Iterable[str]) -> None:
+    """Make DNS and the node's proxy what the registry says."""
+    from corpus.controller import wiring
+
+    wiring.names(cloud, only=list(names))
+    wiring.traffic(cloud, node)
+
+
+def _ready(run: Run) -> dict[str, Any]:
+    with run.cloud.registry.reading() as session:
+        there, at = project(session, run.arguments["name"]), guest(session, run.arguments["guest"])
+        minion, domain = at.minion_id, _domain(session, run)
+        settings = {**there.settings, **(run.arguments.get("settings") or {})}
+        if at.platform is not None:
+            settings.setdefault("operation_mode", at.platform.operation_mode)
+            settings.setdefault("default_env", at.platform.type)
+        keys = {key.public.strip() for key in at.keys}
+        keys |= {key.public.strip() for role in there.roles if role.name != "reader" for key in role.owner.keys}
+        remotes = pushed_to(at, there.name)
+    settings.setdefault("domain", domain)
+    if keys:
+        settings.setdefault("authorized_keys", sorted(keys))
+    if run.arguments["name"] not in run.cloud.minions.call(minion, "mc_project.list_projects"):
+        run.remember(new=True)
+    run.cloud.minions.call(minion, "mc_project.init_project", run.arguments["name"], timeout=READYING, **settings)
+    run.data["remotes"], run.data["domain"] = remotes, settings["domain"]
+    return {"remotes": remotes}
+
+
+def _remove(run: Run) -> None:
+    """Take the project off the guest, when it was us who brought it there."""
+    if run.data.get("new"):
+        _destroy_there(run)
+
+
+def _destroy_there(run: Run) -> str | None:
+    name = run.arguments["name"]
+    with run.cloud.registry.reading() as session:
+        minion = guest(session, run.arguments["guest"]).minion_id
+    if name not in run.cloud.minions.call(minion, "mc_project.list_projects"):
+        return None
+    report = run.cloud.minions.call(minion, "mc_project.destroy_project", name, confirm=name, timeout=REMOVING)
+    return f"its last archive is {report['archive']} there" if report.get("archive") else None
+
+
+# --- and away ---------------------------------------------------------------------------------------------------------
+
+
+@operations.kind("project.unplace", subject=_subjects, forward=True)
+def displacing(arguments: Mapping[str, Any]) -> list[Step]:
+    """A project off a guest: name, guest, confirm."""
+    _confirmed(arguments)
+    identifiers.host_name(arguments.get("guest"))
+    return _away("")
+
+
+def _away(suffix: str) -> list[Step]:
+    return [
+        Step(f"remove it from the guest{suffix}", _absent, _destroy_there),
+        Step(f"forget the placement{suffix}", _not_placed, _forget_placement),
+    ]
+
+
+def _absent(run: Run) -> bool:
+    with run.cloud.registry.reading() as session:
+        return _placement(session, run) is None
+
+
+def _not_placed(run: Run) -> bool:
+    with run.cloud.registry.reading() as session:
+        return _placement(session, run) is None
+
+
+def _forget_placement(run: Run) -> None:
+    """The names below the guest's own go with it."""
+    with run.cloud.registry.reading() as session:
+        at = guest(session, run.arguments["guest"])
+        names = [one.fqdn for one in at.names if one.fqdn.startswith(f"{run.arguments['name']}.{host(at)}")]
+    _forget_names(run, names)
+    _displace(run)
+
+
+@operations.kind("project.destroy", subject=_subjects, forward=True)
+def destruction(arguments: Mapping[str, Any]) -> list[Step]:
+    """A project, from every guest and from the registry: name, confirm, guests."""
+    _confirmed(arguments)
+    steps: list[Step] = []
+    for at in arguments.get("guests") or ():
+        steps += [_at(step, str(at)) for step in _away(f" {at}")]
+    return [*steps, Step("forget the project", _gone, _forget)]
+
+
+def _at(step: Step, at: str) -> Step:
+    """The same step, for that guest."""
+
+    def on(run: Run) -> Run:
+        return Run(run.cloud, run.kind, {**run.arguments, "guest": at}, run.who, run.data, run.operation, run._journal)
+
+    check, do = step.check, step.do
+    assert check is not None
+    assert do is not None
+    return Step(step.name, lambda run: check(on(run)), lambda run: do(on(run)))
+
+
+def _gone(run: Run) -> bool:
+    with run.cloud.registry.reading() as session:
+        return _find(session, run.arguments["name"]) is None
+
+
+def _forget(run: Run) -> None:
+    with run.cloud.registry.session() as session:
+        session.delete(project(session, run.arguments["name"]))
+
+
+def _confirmed(arguments: Mapping[str, Any]) -> None:
+    name = identifiers.project_name(arguments.get("name"))
+    if arguments.get("confirm") != name:
+        raise UsageError(f"Its data would be removed: say so with confirm={name}.")
+
+
+# --- push -------------------------------------------------------------------------------------------------------------
+
+
+@operations.kind("project.push", subject=_subjects, forward=True)
+def pushing(arguments: Mapping[str, Any]) -> list[Step]:
+    """A deployment on each guest: name, guests, revision. Each is a transaction of its own, on its guest."""
+    identifiers.project_name(arguments.get("name"))
+
+    def deploy(at: str) -> Step:
+        def do(run: Run) -> str:
+            with run.cloud.registry.reading() as session:
+                minion = guest(session, at).minion_id
+            settings = {"revision": run.arguments["revision"]} if run.arguments.get("revision") else {}
+            try:
+                report = run.cloud.minions.call(
+                    minion, "mc_project.deploy_project", run.arguments["name"], timeout=DEPLOYING, wait=60, **settings
+                )
+            finally:
+                collect(run.cloud, run.arguments["name"], minion, limit=3)
+            return f"{report.get('deployment')}: {report.get('comment')}"
+
+        return Step(f"deploy on {at}", None, do)
+
+    return [deploy(str(at)) for at in arguments.get("guests") or ()]
+
+
+# --- deployments ------------------------------------------------------------------------------------------------------
+
+
+def collect(cloud: Cloud, name: str, minion_id: str, limit: int = 20) -> list[str]:
+    """Ask a guest how the deployments of a project went, and keep those that are new; return their ids.
+
+    Nothing is asked, and nothing kept, of projects that are not placed there.
+
+    :param limit: the last so many
+    """
+    from sqlalchemy import select
+
+    from corpus.controller.registry.models import Deployment, Guest, Placement, Project
+
+    with cloud.registry.reading() as session:
+        found = session.execute(
+            select(Placement.guest_id, Placement.project_id)
+            .join(Guest, Guest.id == Placement.guest_id)
+            .join(Project, Project.id == Placement.project_id)
+            .where(Guest.minion_id == minion_id, Project.name == name)
+        ).first()
+    if found is None:
+        return []
+    records = cloud.minions.call(minion_id, "mc_project.history", name, limit=limit)
+    if not isinstance(records, list):
+        raise MinionFailed(f"mc_project.history on {minion_id} returned no list.", records)
+    new: list[str] = []
+    for record in reversed(records):
+        try:
+            with cloud.registry.session() as session:
+                row = _deployment(record, name)
+                there = select(Deployment.id).where(
+                    Deployment.guest_id == found.guest_id,
+                    Deployment.project_id == found.project_id,
+                    Deployment.deployment_id == row.deployment_id,
+                )
+                if session.scalar(there) is None:
+                    row.project_id = found.project_id
+                    row.guest = session.get_one(Guest, found.guest_id)
+                    session.add(row)
+                    new.append(row.deployment_id)
+        except Conflict:  # somebody else kept it in this moment
+            continue
+    return new
+
+
+def _deployment(record: object, name: str) -> Deployment:
+    """Return the row for what a guest tells of a deployment; a guest may tell anything."""
+    from corpus.controller.registry.models import Deployment
+
+    if not isinstance(record, Mapping) or record.get("name", name) != name:
+        raise CorpusError(f"What a guest tells of a deployment of {name} is none.")
+    seconds, when = record.get("seconds"), str(record.get("when") or "")
+    try:
+        started: datetime.datetime | None = datetime.datetime.fromisoformat(when.replace("Z", "+00:00"))
+    except ValueError:
+        started = None
+    if started is not None and started.tzinfo is None:
+        started = started.replace(tzinfo=datetime.timezone.utc)
+    return Deployment(
+        deployment_id=identifiers.release_id(record.get("deployment")),
+        result=record.get("result") is not False,
+        who=str(record.get("who") or "")[:100] or None,
+        started=started,
+        seconds=float(seconds) if isinstance(seconds, (int, float)) else None,
+        report=dict(record),
+    )
+
+
+def deployments(
+    cloud: Cloud, name: str, at: str | None = None, limit: int = 20, refresh: bool = False
+) -> list[dict[str, Any]]:
+    """Return the deployments of a project, newest first.
+
+    :param at: only those on this guest
+    :param limit: at most so many
+    :param refresh: ask the guests first, for what was not told
+    """
+    from sqlalchemy import select
+
+    from corpus.controller.registry.models import Deployment
+
+    with cloud.registry.reading() as session:
+        there = project(session, name)
+        minions = [one.guest.minion_id for one in there.placements if at in (None, one.guest.name)]
+    for minion in minions if refresh else ():
+        collect(cloud, name, minion)
+    wanted = select(Deployment).where(Deployment.project_id == there.id)
+    if at is not None:
+        wanted = wanted.where(Deployment.guest_name == at)
+    with cloud.registry.reading() as session:
+        return [
+            {
+                "deployment": row.deployment_id,
+                "guest": row.guest_name,
+                "kind": row.report.get("kind"),
+                "result": row.result,
+                "comment": row.report.get("comment"),
+                "revision": row.report.get("revision"),
+                "who": row.who,
+                "when": row.started.isoformat() if row.started else None,
+                "seconds": row.seconds,
+            }
+            for row in session.scalars(
+                wanted.order_by(Deployment.started.desc(), Deployment.deployment_id.desc()).limit(limit)
+            )
+        ]
+
+
+# --- looking ----------------------------------------------------------------------------------------------------------
+
+
+def listed(cloud: Cloud) -> dict[str, Any]:
+    """Return every project: where it is, whose it is."""
+    from sqlalchemy import select
+    from sqlalchemy.orm import selectinload
+
+    from corpus.controller.registry.models import Placement, Project, Role
+
+    wanted = select(Project).options(
+        selectinload(Project.placements).joinedload(Placement.guest), selectinload(Project.roles).joinedload(Role.owner)
+    )
+    with cloud.registry.reading() as session:
+        return {
+            one.name: {
+                "uuid": one.uuid,
+                "guests": sorted(placed.guest.name for placed in one.placements),
+                "roles": _roles(one),
+            }
+            for one in session.scalars(wanted.order_by(Project.name))
+        }
+
+
+def infos(cloud: Cloud, name: str) -> dict[str, Any]:
+    """Return everything that the registry has of a project."""
+    with cloud.registry.reading() as session:
+        there = project(session, name)
+        return {
+            "name": there.name,
+            "uuid": there.uuid,
+            "settings": dict(there.settings),
+            "roles": _roles(there),
+            "guests": {
+                one.guest.name: {"state": one.guest.state, "node": one.guest.node.name, **pushed_to(one.guest, name)}
+                for one in there.placements
+            },
+        }
+
+
+def _roles(there: Project) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for role in there.roles:
+        found.setdefault(role.name, []).append(role.owner.name)
+    return {name: sorted(owners) for name, owners in found.items()}
+
+
+def guests_of(cloud: Cloud, name: str) -> list[str]:
+    """Return the names of the guests that a project is on; none where there is no such project."""
+    with cloud.registry.reading() as session:
+        there = _find(session, identifiers.project_name(name))
+        return sorted(one.guest.name for one in there.placements) if there else []
+
+
+def placed_on(cloud: Cloud, name: str, at: str | None = None) -> list[str]:
+    """Return the names of the guests that a project is on, or the one that is asked for.
+
+    :raises UsageError: it is on none, or not on that one
+    """
+    found = guests_of(cloud, name)
+    if at is not None and at not in found:
+        raise UsageError(f"{name} is not placed on {identifiers.shown(at)}: mc_project.place puts it there.")
+    if not found:
+        raise UsageError(f"{name} is on no guest: mc_project.place puts it on one.")
+    return [at] if at is not None else found
+
+
+def pushed_to(at: Guest, name: str) -> dict[str, str]:
+    """Return the urls that a project on a guest is pushed to."""
+    base = f"ssh://{name}@{host(at)}:{at.ssh_port or 22}/srv/projects/{name}/git"
+    return {"project": f"{base}/project.git", "pillar": f"{base}/pillar.git"}
+
+
+def host(at: Guest) -> str:
+    """Return the name of a guest in DNS."""
+    names = sorted((one.fqdn for one in at.names if not one.fqdn.startswith("*.")), key=lambda name: (len(name), name))
+    return at.minion_id if at.minion_id in names or not names else names[0]
+
+
+def project(session: Session, name: object) -> Project:
+    """Return a project by its name.
+
+    :raises UsageError: there is none
+    """
+    found = _find(session, identifiers.project_name(name))
+    if found is None:
+        raise UsageError(f"There is no project {name!r}: mc_project.create makes one.")
+    return found
+
+
+def guest(session: Session, name: object) -> Guest:
+    """Return a guest by its name.
+
+    :raises UsageError: there is none
+    """
+    from sqlalchemy import select
+
+    from corpus.controller.registry.models import Guest
+
+    found = session.scalar(select(Guest).where(Guest.name == identifiers.host_name(name)))
+    if found is None:
+        raise UsageError(f"There is no guest {name!r}: see mc_guest.list.")
+    return found
+
+
+def _find(session: Session, name: object) -> Project | None:
+    from sqlalchemy import select
+
+    from corpus.controller.registry.models import Project
+
+    return session.scalar(select(Project).where(Project.name == name))
+
+
+def _placement(session: Session, run: Run) -> Any:
+    from sqlalchemy import select
+
+    from corpus.controller.registry.models import Guest, Placement, Project
+
+    return session.scalar(
+        select(Placement)
+        .join(Guest, Guest.id == Placement.guest_id)
+        .join(Project, Project.id == Placement.project_id)
+        .where(Guest.name == run.arguments["guest"], Project.name == run.arguments["name"])
+    )
