@@ -20,7 +20,7 @@ from corpus.controller import access, images, preseed
 from corpus.controller.settings import Settings
 
 from tests.lab.guest import CACHE
-from tests.machine import Ended, deadline, free_port, run
+from tests.machine import CHECKOUT, Ended, deadline, free_port, run
 
 HOME = CACHE / "controller"
 _BIN = Path(sys.executable).parent
@@ -171,16 +171,25 @@ class Site:
         self.containers.append(Container(self, name, f"{self.network}.{10 + len(self.containers)}"))
         return self.containers[-1]
 
+    @contextmanager
+    def heard(self, minion: str, seconds: float = 60) -> Iterator[None]:
+        """Do the block, then wait until a minion says that it started."""
+        import salt.utils.event
+
+        with salt.utils.event.get_event("master", opts=dict(self.opts), listen=True) as bus:
+            yield
+            assert bus.get_event(wait=seconds, tag=f"salt/minion/{minion}/start"), f"{minion} did not start"
+
     def answer(self, minion: str, function: str, *arguments: str, seconds: float = 60) -> Any:
         """What a minion answers, once it does."""
-        import salt.client
-
-        with salt.client.LocalClient(mopts=dict(self.opts)) as client:
-            for _ in deadline(seconds):
-                said = client.cmd(minion, function, list(arguments), timeout=2)
-                if isinstance(said, dict) and minion in said:
-                    break
-        return said[minion]
+        words = [str(_BIN / "salt"), "-c", str(self.folder / "etc"), "--out=json", "--static", "--log-level=quiet"]
+        patience = f"--timeout={int(seconds) if arguments else 2}"
+        for _ in deadline(seconds):
+            said = run([*words, patience, minion, function, *arguments], timeout=seconds + 60).output
+            answers = json.loads(said) if said.startswith("{") and "Minion did not return" not in said else {}
+            if minion in answers:
+                return answers[minion]
+        return None
 
 
 @contextmanager
@@ -214,6 +223,7 @@ def _master(made: Site) -> Iterator[None]:
         "ret_port": free_port(),
         "root_dir": str(made.folder / "master"),
         "worker_threads": 2,
+        "file_roots": {"base": [str(CHECKOUT / "salt")]},
         "enable_fqdns_grains": False,
     }
     (made.folder / "etc").mkdir()

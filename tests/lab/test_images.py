@@ -51,7 +51,8 @@ def test_an_image_of_the_same_pack_is_built_once(image: images.Image) -> None:
 
 
 def test_an_image_has_no_keys_and_no_identity(names: dict[str, tarfile.TarInfo]) -> None:
-    assert not [name for name in names if re.search(r"ssh_host_|pki/|authorized_keys|\.netrc|pip\.conf|uv\.toml", name)]
+    told = [name for name in names if not name.startswith("./usr/share/")]
+    assert not [name for name in told if re.search(r"ssh_host_|pki/|authorized_keys|netrc$|pip\.conf|uv\.toml", name)]
     assert not [name for name in names if name.startswith(("./dev/", "./run/", "./tmp/", "./proc/", "./sys/"))]
     assert names["./etc/machine-id"].size == 0
     assert names["./etc/resolv.conf"].size == 0
@@ -61,7 +62,7 @@ def test_an_image_has_no_keys_and_no_identity(names: dict[str, tarfile.TarInfo])
 
 def test_an_image_does_not_tell_where_it_was_built(image: images.Image) -> None:
     root = lab.unpacked()
-    told = [str(image.folder), str(runtime.tree.checkout()), os.uname().nodename]
+    told = [str(image.folder), str(runtime.tree.checkout()), "/tmp/corpus-pack-"]
     told += [value for name, value in os.environ.items() if name.endswith("INDEX_URL")]
     words = [word for text in told for word in ("-e", text)]
     found = subprocess.run(
@@ -97,15 +98,19 @@ def test_a_guest_is_a_minion_within_seconds(image: images.Image, site: lab.Site)
     )
     preseed.accept(site.master, "first.corpus.test", keys.public)
     began = time.monotonic()
-    guest.start(files)
-    assert site.answer("first.corpus.test", "test.ping") is True
+    with site.heard("first.corpus.test"):
+        guest.start(files)
     took = time.monotonic() - began
+    assert site.answer("first.corpus.test", "test.ping") is True
     print(f"{took:.1f} seconds")
-    assert took < 30  # 3 to 5 on a machine that does nothing else
+    assert took < 60  # a few on a machine that does nothing else
     assert guest.settled() == "running"
     told = json.loads(guest.target(host_key.public).run("cat", images.TOLD_AT).output)
     assert told == {"name": image.name, "version": image.version, "suite": image.suite}
-    assert site.answer("first.corpus.test", "mc_project.list_projects") == []
+    assert site.answer("first.corpus.test", "mc_project.list_projects") == {}
+    states = site.answer("first.corpus.test", "state.apply", "corpus.guest")
+    assert all(state["result"] for state in states.values()), states
+    assert not [state["__id__"] for state in states.values() if state["changes"]]  # an image has it all
     assert guest.run("cat", "/etc/resolv.conf").output == "nameserver 192.0.2.53\n"
     assert guest.run("runuser", "-u", "nobody", "--", "test", "-r", "/etc/resolv.conf").status == 0
     assert guest.run("runuser", "-u", "nobody", "--", "test", "-r", "/etc/salt/minion").status != 0

@@ -294,7 +294,7 @@ def master_configuration(wish: Wish) -> dict[str, Any]:
         "publish_port": wish.publish_port,
         "ret_port": wish.return_port,
         **({"module_dirs": [str(top)]} if top else {}),  # installed with pip, Salt finds it by itself
-        "file_roots": {"base": ["/srv/salt", str(tree.folder())]},
+        "file_roots": {"base": [str(tree.folder()), "/srv/salt"]},
         "pillar_roots": {"base": ["/srv/pillar"]},
         "ext_pillar": [{"mc_corpus": {}}],
         "external_auth": {"ldap" if wish.ldap else "pam": {f"{wish.admins}%": everything}},
