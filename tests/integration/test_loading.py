@@ -126,6 +126,15 @@ def brings_installers(python: Venv) -> None:
     assert (root / "2/static/configure.sls").is_file()
 
 
+def brings_migrations(python: Venv, folder: Path) -> None:
+    """The package makes and upgrades the controller's registry."""
+    code = (
+        "import pathlib, sys; from corpus.controller.registry.store import Registry; "
+        f"print(Registry('sqlite:///{folder}/registry.sqlite3', pathlib.Path('{folder}/key'), upgrade=True).revision())"
+    )
+    assert python.run(python.python, "-c", code).strip().isdigit()
+
+
 def test_module_dirs(venv: Venv, tmp_path: Path) -> None:
     """One line in the minion's configuration, pointing at a checkout."""
     loads(Minion(venv, tmp_path / "minion", module_dirs=[str(CHECKOUT)]))
@@ -136,6 +145,9 @@ def test_sync_from_a_file_root(venv: Venv, pack: Path, tmp_path: Path) -> None:
     minion = Minion(venv, tmp_path / "minion", file_roots={"base": [str(pack)]})
     assert "modules.mc_project" in minion.call("saltutil.sync_all")["modules"]
     loads(minion)
+    rooms = tmp_path / "minion/var/cache/salt/minion/extmods/utils"
+    for migration in (CHECKOUT / "_utils/corpus/controller/registry/migrations").rglob("*.py"):
+        assert (rooms / migration.relative_to(CHECKOUT / "_utils")).is_file()
 
 
 @pytest.mark.parametrize("options", [(), ("--editable",)], ids=["wheel", "editable"])
@@ -144,3 +156,4 @@ def test_pip(venv: Venv, pack: Path, tmp_path: Path, options: tuple[str, ...]) -
     venv.install(*options, pack)
     loads(Minion(venv, tmp_path / "minion"))
     brings_installers(venv)
+    brings_migrations(venv, tmp_path)

@@ -184,6 +184,7 @@ def test_nodes_that_are_not_attached_are_not_asked(cloud: Registry, world: World
 
 def test_what_the_database_cannot_see(cloud: Registry, world: World) -> None:
     with cloud.session() as session:
+        tenants.let_ids_collide(session)
         session.execute(update(Guest).where(Guest.name == "ada1").values(minion_id="n1.corpus.test"))
         session.execute(update(Guest).where(Guest.name == "bob1").values(address="10.99.0.1"))
     told = _told(comparison.check(cloud, world))

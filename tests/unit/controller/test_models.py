@@ -12,6 +12,7 @@ from corpus.controller.registry.models import (
     DnsName,
     Guest,
     Image,
+    MinionId,
     Operation,
     Owner,
     Placement,
@@ -63,6 +64,13 @@ REFUSED: dict[str, Callable[[Session], object]] = {
     "an ssh port twice on a node": lambda s: s.add(guest(_one(s, ComputeNode, name="n1"), 3, ssh_port=40000)),
     "a port that is none": lambda s: s.add(guest(_one(s, ComputeNode, name="n1"), 3, ssh_port=70000)),
     "a guest's name twice": lambda s: s.add(guest(_one(s, ComputeNode, name="n1"), 2)),
+    "a guest with a node's minion id": lambda s: s.add(
+        Guest(name="g3", minion_id="n2.corpus.test", node=_one(s, ComputeNode, name="n1"))
+    ),
+    "a guest that takes a node's minion id": lambda s: s.execute(
+        update(Guest).where(Guest.name == "g1").values(minion_id="n2.corpus.test")
+    ),
+    "a node with a guest's minion id": lambda s: s.add(ComputeNode(name="n3", minion_id="g1.corpus.test", host="n3")),
     "a guest in no known state": lambda s: s.add(guest(_one(s, ComputeNode, name="n1"), 3, state="sleeping")),
     "a guest of no size": lambda s: s.add(guest(_one(s, ComputeNode, name="n1"), 3, size_bytes=0)),
     "a guest on another node than its platform": lambda s: s.execute(
@@ -141,6 +149,20 @@ def test_the_database_refuses(begun: Registry, what: str) -> None:
 def test_the_same_address_and_port_on_two_nodes(begun: Registry) -> None:
     with begun.reading() as session:
         assert session.scalars(select(Guest.ssh_port)).all() == [40000, 40000]
+
+
+def test_a_minion_id_is_free_when_who_had_it_is_gone(begun: Registry) -> None:
+    with begun.session() as session:
+        session.delete(_one(session, Guest, name="g1"))
+        session.flush()
+        session.add(guest(_one(session, ComputeNode, name="n2"), 1))
+        session.flush()
+        _one(session, ComputeNode, name="n1").minion_id = "another.corpus.test"
+        session.flush()
+        session.add(Guest(name="n1", minion_id="n1.corpus.test", node=_one(session, ComputeNode, name="n2")))
+    with begun.reading() as session:
+        ids = ["another.corpus.test", "g1.corpus.test", "g2.corpus.test", "n1.corpus.test", "n2.corpus.test"]
+        assert session.scalars(select(MinionId.minion_id).order_by(MinionId.minion_id)).all() == ids
 
 
 def test_names_and_addresses_are_checked_when_they_are_set() -> None:

@@ -43,6 +43,42 @@ def test_a_reader_changes_nothing_and_waits_for_nobody(registry: Registry) -> No
     assert _names(registry) == ["ada"]
 
 
+def test_a_reader_sees_one_moment(registry: Registry) -> None:
+    with registry.session() as session:
+        session.add(Owner(name="ada"))
+    with registry.reading() as reading:
+        assert len(reading.scalars(select(Owner.name)).all()) == 1
+        with registry.session() as session:
+            session.add(Owner(name="bob"))
+        assert len(reading.scalars(select(Owner.name)).all()) == 1
+    assert len(_names(registry)) == 2
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("INSERT INTO owners (name, created) VALUES ('ada', '2026-01-01')", "owners has one with this name already"),
+        (
+            "INSERT INTO credentials VALUES (1, 's', 'n', 'x', {t}, {t}), (2, 's', 'n', 'x', {t}, {t})",
+            "credentials has one with this subject and name already",
+        ),
+        ("INSERT INTO owners (name, created) VALUES ('Bob', '2026-01-01')", "the value cannot be (owners_name)"),
+        ("INSERT INTO owners (name) VALUES ('bob')", "owners needs created"),
+        (
+            "INSERT INTO roles (owner_id, name) VALUES (99, 'reader')",
+            "something that it refers to is not there, or something still refers to it",
+        ),
+        ("INSERT INTO minion_ids (minion_id) VALUES ('a'), ('a')", "the minion id is taken"),
+    ],
+)
+def test_a_refusal_says_the_same_whatever_the_database(registry: Registry, statement: str, words: str) -> None:
+    with registry.session() as session:
+        session.add(Owner(name="ada"))
+    with pytest.raises(Conflict) as refused, registry.session() as session:
+        session.execute(text(statement.replace("{t}", "'2026-01-01'")))
+    assert str(refused.value) == f"The registry refuses: {words}."
+
+
 def test_a_session_inside_a_session_is_refused(registry: Registry) -> None:
     with registry.session(), pytest.raises(RegistryError, match="open in this thread already"), registry.session():
         pass

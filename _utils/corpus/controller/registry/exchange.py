@@ -23,7 +23,7 @@ from sqlalchemy.orm import ColumnProperty, Session
 from corpus import files
 from corpus.controller.credentials import Credentials
 from corpus.controller.registry import migrations, turns
-from corpus.controller.registry.models import Base, Credential, OneTimeLink, Turn, UtcTime, now
+from corpus.controller.registry.models import Base, Credential, MinionId, OneTimeLink, Turn, UtcTime, now
 from corpus.controller.registry.store import Registry
 from corpus.errors import CorpusError, UsageError
 from corpus.secrets import Vault
@@ -162,7 +162,9 @@ def passphrase_in(path: str | None) -> str | None:
 def _models() -> list[type[Base]]:
     """The classes whose rows travel; what others refer to comes first."""
     classes = {mapper.local_table: mapper.class_ for mapper in Base.registry.mappers}
-    return [classes[table] for table in Base.metadata.sorted_tables if classes[table] not in (OneTimeLink, Turn)]
+    return [
+        classes[table] for table in Base.metadata.sorted_tables if classes[table] not in (MinionId, OneTimeLink, Turn)
+    ]
 
 
 def _columns(model: type[Base]) -> Iterable[ColumnProperty[Any]]:

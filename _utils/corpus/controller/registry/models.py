@@ -638,6 +638,14 @@ class Deployment(Base):
         return value
 
 
+class MinionId(Base):
+    """Every minion id of a node or a guest. Triggers of the database keep it, so that no guest takes a node's."""
+
+    __tablename__ = "minion_ids"
+
+    minion_id: Mapped[str] = mapped_column(String(253), primary_key=True)
+
+
 class Turn(Base):
     """A row to hold while something is chosen that only one may choose at a time."""
 

@@ -28,6 +28,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModu
 from sqlalchemy.orm import Session
 
 from corpus.controller.registry import migrations
+from corpus.controller.registry.models import Base
 from corpus.errors import Conflict, RegistryError, UsageError
 
 #: Seconds that a writer waits for another one on SQLite, and that a connection to PostgreSQL may take.
@@ -135,9 +136,11 @@ class Registry:
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """A session that only reads; whatever it changes is forgotten."""
+        """A session that only reads, all of it as it was at one moment; whatever it changes is forgotten."""
         self._check_revision()
         engine = self.engine.execution_options(corpus_reads=True)
+        if engine.dialect.name == "postgresql":
+            engine = engine.execution_options(isolation_level="REPEATABLE READ")
         with _explained(), Session(engine, expire_on_commit=False, autoflush=False) as session:
             yield session
 
@@ -232,11 +235,48 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except IntegrityError as err:
-        raise Conflict(f"The registry refuses: {_first_line(err)}.") from err
+        raise Conflict(f"The registry refuses: {refusal(err)}.") from err
     except DBAPIError as err:
         raise RegistryError(f"The registry failed: {_first_line(err)}.") from err
     except StatementError as err:  # a value that a column does not take
         raise RegistryError(f"The registry cannot keep that: {_first_line(err)}.") from err
+
+
+def refusal(err: IntegrityError) -> str:
+    """What a constraint's failure means, in the same words for every database."""
+    known = getattr(err.orig, "diag", None)
+    words = _first_line(err)
+    if known is not None:  # PostgreSQL names the constraint
+        name, table = str(known.constraint_name or ""), str(known.table_name or "")
+        kind = name[:2]
+        columns = [known.column_name] if known.column_name and not name else _columns(table, name)
+    else:  # SQLite names columns, or a constraint that checks, or nothing
+        kind, _, rest = words.partition(" constraint failed")
+        names = [word.split(".") for word in rest.removeprefix(": ").split(", ") if "." in word]
+        table, columns = names[0][0] if names else "", [name[-1] for name in names]
+        kind = {"UNIQUE": "uq", "FOREIGN KEY": "fk", "NOT NULL": "", "CHECK": "ck"}.get(kind, kind)
+        name = rest.removeprefix(": ") if kind == "ck" else ""
+    these = " and ".join(columns)
+    if kind in ("uq", "pk"):
+        return "the minion id is taken" if table == "minion_ids" else f"{table} has one with this {these} already"
+    if kind == "fk":
+        return "something that it refers to is not there, or something still refers to it"
+    if kind == "ck":
+        return f"the value cannot be ({name.removeprefix('ck_')})"
+    return f"{table} needs {these}" if these else words
+
+
+def _columns(table: str, constraint: str) -> list[str]:
+    known = Base.metadata.tables.get(table)
+    if known is None:
+        return []
+    parts = [*known.constraints, *known.indexes]
+    return [
+        column.name
+        for part in parts
+        if getattr(part, "name", None) == constraint
+        for column in getattr(part, "columns", [])
+    ]
 
 
 def _first_line(err: StatementError) -> str:

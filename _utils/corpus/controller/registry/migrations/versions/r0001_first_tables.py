@@ -118,6 +118,11 @@ def upgrade() -> None:
         sa.UniqueConstraint("uuid", name=op.f("uq_projects_uuid")),
     )
     op.create_table(
+        "minion_ids",
+        sa.Column("minion_id", sa.String(length=253), nullable=False),
+        sa.PrimaryKeyConstraint("minion_id", name=op.f("pk_minion_ids")),
+    )
+    op.create_table(
         "turns",
         sa.Column("name", sa.String(length=100), nullable=False),
         sa.Column("taken", sa.BigInteger(), nullable=False),
@@ -389,3 +394,25 @@ def upgrade() -> None:
         sa.UniqueConstraint("guest_id", "mountpoint", name=op.f("uq_volumes_guest_id_mountpoint")),
         sa.UniqueConstraint("node_id", "name", name=op.f("uq_volumes_node_id_name")),
     )
+    for table in ("compute_nodes", "guests"):
+        _keep_minion_ids(table)
+
+
+def _keep_minion_ids(table: str) -> None:
+    """Let triggers write the table's minion ids where they meet those of the other."""
+    changes = {
+        "INSERT": "INSERT INTO minion_ids (minion_id) VALUES (NEW.minion_id);",
+        "UPDATE": "UPDATE minion_ids SET minion_id = NEW.minion_id WHERE minion_id = OLD.minion_id;",
+        "DELETE": "DELETE FROM minion_ids WHERE minion_id = OLD.minion_id;",
+    }
+    postgresql = op.get_bind().dialect.name == "postgresql"
+    for event, change in changes.items():
+        name = f"{table}_minion_id_{event.lower()}"
+        when = f"AFTER {event} {'OF minion_id ' if event == 'UPDATE' else ''}ON {table} FOR EACH ROW"
+        if postgresql:
+            op.execute(
+                f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {change} RETURN NULL; END $$"
+            )
+            op.execute(f"CREATE TRIGGER {name} {when} EXECUTE FUNCTION {name}()")
+        else:
+            op.execute(f"CREATE TRIGGER {name} {when} BEGIN {change} END")
