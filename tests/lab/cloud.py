@@ -431,7 +431,7 @@ def image(target: Path) -> None:
 
     :param target: ends with ``.tar.zst``
     """
-    lower = guest.root_file_system("image", f"{guest.PACKAGES},openssh-server")
+    lower = guest.root_file_system("inside", f"{guest.PACKAGES},openssh-server")
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         upper, work, merged = (Path(folder) / name for name in ("upper", "work", "merged"))
         for path in (upper, work, merged):

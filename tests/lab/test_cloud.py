@@ -205,6 +205,23 @@ def test_the_story(lab: Cloud, wheels: Path, turn: str) -> None:
     assert mine.infos["live"]["limit"] == 3 << 30
     assert "cannot be trimmed" in lab.refused("mc_guest.trim", "shop", "100M")
 
+    lab.ok("mc_guest.snapshot", "shop", "good")
+    assert list(lab.ok("mc_guest.snapshots", "shop")) == ["good"]
+    mine.ssh("sh", "-c", "'rm -rf /srv/projects/shop/project; systemctl stop corpus-*'")
+    assert lab.page(mine.host)[0] != 200
+    lab.ok("mc_guest.restore", "shop", "good")
+    mine.serves("1.0.0")
+
+    moved = lab.ok("mc_guest.move", "shop", "node2")
+    tell(moved)
+    print(f"  away for {moved['data']['downtime']} s")
+    assert lab.resolved(mine.host) == [lab.machines[1].address]
+    mine.serves("1.0.0")
+    assert remains(lab.machines[0], "shop") == ""
+    better = mine.push("3.0.0")
+    assert better.status == 0, better.said
+    mine.serves("3.0.0")
+
     deleted = lab.ok("mc_guest.delete", "shop", confirm="shop")
     tell(deleted)
     nothing_left(lab, "shop")
@@ -268,3 +285,50 @@ def test_a_delete_whose_controller_dies_is_finished(lab: Cloud, step: str) -> No
         killed_in(lab, step, "mc_guest.delete", "doomed", confirm="doomed")
     lab.ok("mc_controller.resume")
     nothing_left(lab, "doomed")
+
+
+@pytest.fixture
+def traveller(lab: Cloud) -> Iterator[str]:
+    """A guest on the first node."""
+    created(lab, "nomad")
+    yield "nomad"
+    lab.ok("mc_guest.delete", "nomad", confirm="nomad")
+    nothing_left(lab, "nomad")
+
+
+def is_whole(lab: Cloud, name: str) -> None:
+    """It is on one node and nowhere else, and answers there."""
+    infos = lab.ok("mc_guest.infos", name)
+    (here,) = [machine for machine in lab.machines if infos["node"] == f"{machine.hostname}.{ZONE}"]
+    (elsewhere,) = [machine for machine in lab.machines if machine is not here]
+    assert (infos["state"], infos["live"]["state"]) == ("running", "RUNNING")
+    assert remains(elsewhere, name) == ""
+    assert lab.resolved(f"{name}.{ZONE}") == [here.address]
+    words = ["ssh", *lab.ssh_options(), "-p", str(infos["ssh_port"]), f"root@{here.address}", "hostname"]
+    for _ in deadline(20, 0.5):
+        if run(words).output.strip() == name:
+            break
+    assert lab.salt(f"{name}.{ZONE}", "test.ping").status == 0
+
+
+def test_a_move_that_fails_leaves_the_guest_where_it_was(lab: Cloud, traveller: str) -> None:
+    pool = "/srv/corpus/pool/pool.json"
+    lab.machines[1].run("mv", pool, f"{pool}.away")
+    try:
+        said = lab.refused("mc_guest.move", traveller, "node2")
+    finally:
+        lab.machines[1].run("mv", f"{pool}.away", pool)
+    assert "There is no pool" in said
+    is_whole(lab, traveller)
+    assert lab.ok("mc_guest.infos", traveller)["node"] == f"node1.{ZONE}"
+    assert "is on node1.corpus.test already" in lab.refused("mc_guest.move", traveller, "node1")
+
+
+@pytest.mark.parametrize(
+    "step",
+    ["key between the nodes", "copy while it runs", "stop", "copy the rest", "registry", "start there", "minion"],
+)
+def test_a_move_whose_controller_dies_is_finished_or_undone(lab: Cloud, traveller: str, step: str) -> None:
+    killed_in(lab, step, "mc_guest.move", traveller, "node2")
+    lab.ok("mc_controller.resume")
+    is_whole(lab, traveller)

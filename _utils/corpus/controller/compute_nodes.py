@@ -60,7 +60,7 @@ def initialization(arguments: Mapping[str, Any]) -> list[Step]:
         Step("registry", None, _register, _unregister, repeatable=True),
         Step("DNS", None, _name, _unname, repeatable=True),
         Step("ssh key pair", None, _key, _unkey, repeatable=True),
-        Step("minion", None, _seed, _unseed, repeatable=True),
+        Step("minion", _seeded, _seed, _unseed, repeatable=True),
         Step("base system", None, _base, None, repeatable=True),
         Step("findings", None, _findings, None, repeatable=True),
         Step("root credentials", None, _credentials, _uncredentials, repeatable=True),
@@ -134,8 +134,6 @@ def _allowed(run: Run) -> bool:
 
 def _fit(run: Run) -> bool:
     """:raises UsageError: everything that is wrong with the machine, in one list"""
-    if "registered" in run.data:
-        return False
     facts = look(run)
     found = findings(facts)
     if found:
@@ -201,6 +199,7 @@ def _register(run: Run) -> str:
     kind = str(arguments["platform_type"])
     with run.cloud.registry.session() as session:
         node = session.scalar(select(ComputeNode).where(ComputeNode.name == name))
+        known = run.data.get("known", node is not None and node.state != "attaching")
         if node is None:
             network, network6 = allocation.networks(session, settings.guest_network, settings.guest_network6)
             node = ComputeNode(
@@ -230,7 +229,7 @@ def _register(run: Run) -> str:
             session.add(platform)
             session.flush()
         found = {
-            "registered": not run.data.get("known", False),
+            "known": known,
             "uuid": node.uuid,
             "name": name,
             "network": node.network,
@@ -277,8 +276,13 @@ def _names(run: Run) -> list[str]:
     return [name, f"*.{name}", *(one for one in run.data["addresses"] if one)]
 
 
+def _was_one(run: Run) -> bool:
+    """Whether it was a node before, or nothing of it is ours yet: then an operation that fails takes nothing away."""
+    return "name" not in run.data or bool(run.data.get("known"))
+
+
 def _unname(run: Run) -> None:
-    if "name" not in run.data:
+    if _was_one(run):
         return
     from sqlalchemy import select
 
@@ -309,7 +313,7 @@ def _key(run: Run) -> str:
 
 
 def _unkey(run: Run) -> None:
-    if "name" not in run.data:
+    if _was_one(run):
         return
     path = run.cloud.settings.ssh / str(run.data["name"])
     public = path.with_name(f"{path.name}.pub")
@@ -318,6 +322,11 @@ def _unkey(run: Run) -> None:
             _target(run).run("sh", "-c", wiring.LET_OUT, stdin=public.read_text(encoding="ascii"))
     path.unlink(missing_ok=True)
     public.unlink(missing_ok=True)
+
+
+def _seeded(run: Run) -> bool:
+    """A node that was one before keeps its minion as long as that answers."""
+    return bool(run.data.get("known")) and run.cloud.minions.answers(str(run.data["name"]))
 
 
 def _seed(run: Run) -> str:
@@ -344,7 +353,7 @@ def _runtime(run: Run) -> Path | None:
 def _unseed(run: Run) -> None:
     from corpus.controller import preseed
 
-    if "name" in run.data:
+    if not _was_one(run):
         preseed.forget(wiring.master(run.cloud), str(run.data["name"]))
 
 
@@ -376,7 +385,7 @@ def _credentials(run: Run) -> str:
 
 
 def _uncredentials(run: Run) -> None:
-    if "uuid" in run.data:
+    if not _was_one(run):
         with run.cloud.registry.session() as session:
             guests.credentials(run.cloud).forget(session, f"node:{run.data['uuid']}")
 

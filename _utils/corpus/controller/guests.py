@@ -55,17 +55,18 @@ def creation(arguments: Mapping[str, Any]) -> list[Step]:
         identifiers.project_name(arguments["project"])
     if arguments.get("type", "lxc") != "lxc":
         raise UsageError(f"{shown(arguments['type'])} is no type of guest: there is lxc.")
+    project = [Step("project", None, _project, None, repeatable=True)] if arguments.get("project") else []
     return [
         Step("owner", check=_admitted),
         Step("address and ssh port", _registered, _register, _unregister, repeatable=True),
-        Step("container", None, _clone, _destroy, repeatable=True),
-        Step("DNS", None, _name, _unname, repeatable=True),
-        Step("registration on the node", None, _wire, _unwire, repeatable=True),
-        Step("minion", None, _attach, None, repeatable=True),
+        Step("container", _existing, _clone, _destroy, repeatable=True),
+        Step("DNS", _existing, _name, _unname, repeatable=True),
+        Step("registration on the node", _existing, _wire, _unwire, repeatable=True),
+        Step("minion", _existing, _attach, None, repeatable=True),
         Step("layout, keys and highstate", None, _highstate, None, repeatable=True),
-        *([Step("project", None, _project, None, repeatable=True)] if arguments.get("project") else []),
-        Step("ready", None, _ready, None, repeatable=True),
-        Step("mail", None, _mail, None, repeatable=True, essential=False),
+        *project,
+        Step("ready", _existing, _ready, None, repeatable=True),
+        Step("mail", _existing, _mail, None, repeatable=True, essential=False),
     ]
 
 
@@ -85,9 +86,7 @@ def _admitted(run: Run) -> bool:
         _image(session, node, run.arguments.get("image"))
         person = owner(session, run.arguments.get("owner"))
         there = session.scalar(select(Guest).where(Guest.name == name))
-        if there is not None and "guest" not in run.data:
-            if there.state == "creating" or _same(there, run, platform, node):
-                return False
+        if there is not None and there.state != "creating" and not _same(there, platform, node):
             raise UsageError(
                 f"There is a guest {name} already, on {there.node.name}: delete it, or choose another name."
             )
@@ -100,7 +99,7 @@ def _admitted(run: Run) -> bool:
     return False
 
 
-def _same(there: Guest, run: Run, platform: Platform | None, node: ComputeNode) -> bool:
+def _same(there: Guest, platform: Platform | None, node: ComputeNode) -> bool:
     return there.node_id == node.id and there.platform_id == (platform.id if platform else None)
 
 
@@ -150,7 +149,21 @@ def _image(session: Session, node: ComputeNode, given: object) -> Any:
 
 
 def _registered(run: Run) -> bool:
-    return "guest" in run.data
+    """Whether the guest was there before: then nothing of it is made again, or ever undone."""
+    from sqlalchemy import select
+
+    from corpus.controller.registry.models import Guest
+
+    with run.cloud.registry.reading() as session:
+        found = session.scalar(select(Guest).where(Guest.name == str(run.arguments["name"])))
+        if found is None or found.state == "creating":
+            return False
+        run.data.update(guest=facts_of(session, found), existing=True)
+    return True
+
+
+def _existing(run: Run) -> bool:
+    return bool(run.data.get("existing"))
 
 
 def _register(run: Run) -> str:
@@ -683,11 +696,13 @@ def linking(arguments: Mapping[str, Any]) -> list[Step]:
 
     def unregister(run: Run) -> None:
         _unlink(run, fqdn)
+        _dns(run, fqdn)
+        _rewire(run)
 
     return [
         Step("registry", free, register, unregister, repeatable=True),
-        Step("DNS", None, lambda run: _dns(run, fqdn), lambda run: _unlinked(run, fqdn), repeatable=True),
-        Step("traffic", None, _rewire, _rewired, repeatable=True),
+        Step("DNS", None, lambda run: _dns(run, fqdn), repeatable=True),
+        Step("traffic", None, _rewire, repeatable=True),
     ]
 
 
@@ -713,17 +728,8 @@ def _unlink(run: Run, fqdn: str) -> None:
             session.delete(row)
 
 
-def _unlinked(run: Run, fqdn: str) -> None:
-    _unlink(run, fqdn)
-    _dns(run, fqdn)
-
-
 def _rewire(run: Run) -> dict[str, Any]:
     return wiring.traffic(run.cloud, _found(run)["node"])
-
-
-def _rewired(run: Run) -> None:
-    _rewire(run)
 
 
 @operations.kind("guest.unlink_dns", forward=True)

@@ -227,6 +227,8 @@ def _start_again(run: Run) -> None:
 
 def _copy_rest(run: Run) -> str | None:
     facts, to = run.data["guest"], run.data["to"]
+    if facts["name"] in wiring.call(run.cloud, to["minion"], "mc_lxc.list", timeout=60):
+        return None  # a run that died came that far
     said = _said(_send(run, final=True))
     wiring.call(run.cloud, to["minion"], "mc_lxc.receive", facts["name"], timeout=600, **run.data["settings"])
     return said
