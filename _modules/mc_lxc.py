@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from corpus.door import translated
-from corpus.node import containers, storage
+from corpus.node import containers, storage, transfer
+from corpus.node import snapshots as snapshots_
 
 if TYPE_CHECKING:
     __opts__: dict[str, Any]
@@ -226,6 +227,22 @@ def create(
         return report
 
 
+def minion_key(name: str, pool: str | None = None) -> str:
+    """
+    Return the public key of the minion in a stopped container, whose key pair is made when there is none.
+
+    The private key is made in the container and never leaves it: let the master accept the public one.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt node1 mc_lxc.minion_key web1
+    """
+    with translated():
+        return containers.minion_key(_pool(pool), name)
+
+
 def start(name: str, pool: str | None = None) -> dict[str, Any]:
     """
     Start a container, and let it start with the machine.
@@ -368,3 +385,130 @@ def resize(name: str, size: int, pool: str | None = None, test: bool = False) ->
     """
     with translated():
         return _report(name, containers.resize(_pool(pool), name, size, test), test)
+
+
+def snapshot(name: str, label: str, pool: str | None = None) -> dict[str, Any]:
+    """
+    Keep a container's root file system as it is now, while it runs.
+
+    label
+        What the snapshot is called.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt node1 mc_lxc.snapshot web1 before-upgrade
+    """
+    with translated():
+        return _report(name, snapshots_.take(_pool(pool), name, label))
+
+
+def snapshots(name: str, pool: str | None = None) -> dict[str, dict[str, Any]]:
+    """
+    Return a container's snapshots, the oldest first: ``{label: {taken}}`` (UTC).
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt node1 mc_lxc.snapshots web1
+    """
+    with translated():
+        return snapshots_.listed(_pool(pool), name)
+
+
+def restore(name: str, label: str, pool: str | None = None) -> dict[str, Any]:
+    """
+    Let a container be as it was; what was since is gone. Where it runs, it is stopped for the moment of the change.
+
+    label
+        The snapshot.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt node1 mc_lxc.restore web1 before-upgrade
+    """
+    with translated():
+        return _report(name, snapshots_.restore(_pool(pool), name, label))
+
+
+def delete_snapshot(name: str, label: str, pool: str | None = None) -> dict[str, Any]:
+    """
+    Forget a snapshot.
+
+    label
+        The snapshot.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt node1 mc_lxc.delete_snapshot web1 before-upgrade
+    """
+    with translated():
+        return _report(name, snapshots_.delete(_pool(pool), name, label))
+
+
+def send(
+    name: str,
+    host: str,
+    port: int,
+    identity: str,
+    final: bool = False,
+    known_hosts: str | None = None,
+    user: str = "root",
+    path: str | None = None,
+    pool: str | None = None,
+) -> dict[str, Any]:
+    """
+    Copy a container to another node. Nothing is changed here, and there it does not appear before :py:func:`receive`.
+
+    First while it runs, as often as is liked; then stop it and copy the rest with ``final``. The functions
+    :py:func:`destroy` or :py:func:`receive` on the other node end it, one way or the other.
+
+    host, port, user
+        Where the other node's ssh answers.
+
+    identity
+        Absolute path of a private key that it lets in.
+
+    final
+        The last round; the container must be stopped.
+
+    known_hosts
+        Absolute path of a file with the other node's host keys; root's own otherwise.
+
+    path
+        The other node's pool; the same path as here otherwise.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt node1 mc_lxc.send web1 node2.example.org 22 /run/corpus/keys/web1
+    """
+    with translated():
+        done = transfer.send(_pool(pool), name, host, port, identity, final, known_hosts, user, path)
+        size = f"{done['bytes'] / 1e6:.1f} MB in {done['seconds']} s"
+        return {"name": name, "result": True, "changes": done, "comment": f"{name} sent to {host}: {size}"}
+
+
+def receive(name: str, pool: str | None = None, **settings: Any) -> dict[str, Any]:
+    """
+    Let a container that was sent here appear, stopped.
+
+    settings
+        What is different here: ``address gateway bridge address6 gateway6 size memory cpus nesting``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt node2 mc_lxc.receive web1 address=10.64.2.2/24 gateway=10.64.2.1
+    """
+    wanted = {key: value for key, value in settings.items() if not key.startswith("__")}
+    with translated():
+        return _report(name, transfer.receive(_pool(pool), name, **wanted))

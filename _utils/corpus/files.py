@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import json
 import os
 import tempfile
@@ -11,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from corpus.errors import CorpusError
+
+_RENAME_EXCHANGE = 2  # linux/fs.h, renameat2(2)
+_AT_FDCWD = -100
 
 
 def write(path: Path, content: str, mode: int = 0o644) -> bool:
@@ -37,7 +42,12 @@ def write(path: Path, content: str, mode: int = 0o644) -> bool:
 
 def write_json(path: Path, value: Any, mode: int = 0o600) -> bool:
     """Like :func:`write`, for a JSON value; what JSON does not know is stored as its text."""
-    return write(path, json.dumps(_with_text_keys(value), indent=1, sort_keys=True, default=str) + "\n", mode)
+    return write(path, json_text(value), mode)
+
+
+def json_text(value: Any) -> str:
+    """Return a value as JSON, in one way always; what JSON does not know is its text."""
+    return json.dumps(_with_text_keys(value), indent=1, sort_keys=True, default=str) + "\n"
 
 
 def _with_text_keys(value: Any) -> Any:
@@ -96,3 +106,19 @@ def private_umask() -> Iterator[None]:
         yield
     finally:
         os.umask(previous)
+
+
+def exchange(one: Path, other: Path) -> None:
+    """Swap two directories of one file system in one atomic step (renameat2(2), RENAME_EXCHANGE).
+
+    :raises CorpusError: the file system or the kernel cannot
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE):
+        code = ctypes.get_errno()
+        hint = (
+            " (a file system with renameat2 is needed: ext4, XFS, btrfs)"
+            if code in (errno.EINVAL, errno.ENOSYS)
+            else ""
+        )
+        raise CorpusError(f"Cannot exchange {one} and {other}: {os.strerror(code)}{hint}.")

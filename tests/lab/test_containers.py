@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +12,12 @@ from typing import Any
 
 import pytest
 from corpus.errors import CorpusError, UsageError
-from corpus.node import containers, storage
+from corpus.node import containers, snapshots, storage, transfer
 from corpus.node.storage import Pool
 
+from tests import sshd
 from tests.lab.guest import root_file_system
-from tests.machine import Machine, deadline
+from tests.machine import CHECKOUT, Machine, deadline, run
 
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(os.geteuid() != 0, reason="LXC's containers need root")]
 
@@ -241,3 +243,205 @@ def test_by_salt(pool: Pool, name: str, folder: Path) -> None:
     assert "cannot name a container" in machine.refused("mc_lxc.create", "../x", "base")
     assert machine.ok("mc_lxc.destroy", name)["changes"] == {"done": [f"{name} removed"]}
     assert "s3cret" not in json.dumps(created)
+
+
+def test_snapshots_of_a_container_that_runs(pool: Pool, name: str) -> None:
+    containers.create(pool, name, "base", bridge=None, size=3 << 30)
+    containers.start(pool, name)
+    settled(pool, name)
+    out(pool, name, "sh", "-c", "echo one > /srv/version; rm /etc/motd /etc/issue; mkdir -p /usr/share/x")
+    assert snapshots.take(pool, name, "first") == [f"snapshot first of {name}"]
+    assert snapshots.take(pool, name, "first") == []
+    assert containers.Container(pool, name).state() == "RUNNING"
+    out(pool, name, "sh", "-c", "echo two > /srv/version; echo back > /etc/motd; rm -r /usr/share/x /usr/share/doc")
+    snapshots.take(pool, name, "second")
+    assert list(snapshots.listed(pool, name)) == containers.infos(pool, name)["snapshots"] == ["first", "second"]
+    assert snapshots.restore(pool, name, "first") == [f"{name} is as it was in snapshot first"]
+    assert settled(pool, name) == "running"
+    found = "cat /srv/version; ls -d /usr/share/x /usr/share/doc; ls /etc/motd /etc/issue 2>/dev/null; true"
+    assert out(pool, name, "sh", "-c", found) == "one\n/usr/share/doc\n/usr/share/x\n"
+    if pool.driver.quota:
+        assert containers.infos(pool, name)["limit"] == 3 << 30
+    containers.stop(pool, name)
+    snapshots.restore(pool, name, "second")
+    assert containers.Container(pool, name).state() == "STOPPED"
+    containers.start(pool, name)
+    settled(pool, name)
+    assert out(pool, name, "cat", "/srv/version", "/etc/motd") == "two\nback\n"
+    assert containers.execute(pool, name, "ls /usr/share/doc")["retcode"] != 0
+    assert snapshots.delete(pool, name, "first") == [f"snapshot first of {name} removed"]
+    assert snapshots.delete(pool, name, "first") == []
+    with pytest.raises(UsageError, match="one has no snapshot first: it has second"):
+        snapshots.restore(pool, name, "first")
+    containers.freeze(containers.Container(pool, name))  # as a snapshot leaves it that was killed
+    assert containers.start(pool, name) == [f"{name} thawed"]
+
+
+@pytest.fixture(scope="module")
+def other(folder: Path) -> Iterator[Pool]:
+    """The pool of another node, which has the image already."""
+    path = folder / "other"
+    made, _ = storage.initialize(path, "btrfs", 2 << 30, boot=False)
+    assert made is not None
+    made.import_image(root_file_system(), "base", "1")
+    yield made
+    subprocess.run(["umount", str(path)], check=False)
+
+
+@pytest.fixture(scope="module")
+def door() -> Iterator[sshd.Door]:
+    """A way in, as a controller makes it: a key for one time."""
+    keys = Path("/root/.ssh/authorized_keys")
+    with (
+        tempfile.TemporaryDirectory(prefix="corpus-door-", dir="/var/tmp") as folder,
+        sshd.opened(Path(folder) / "sshd") as made,
+    ):
+        line = (made.key.parent / "ada.pub").read_text()
+        keys.parent.mkdir(mode=0o700, exist_ok=True)
+        with keys.open("a") as stream:
+            stream.write(line)
+        (made.key.parent / "known").write_text(made.host_key)
+        try:
+            yield made
+        finally:
+            keys.write_text(keys.read_text().replace(line, ""))
+
+
+def test_to_another_node(pool: Pool, name: str, other: Pool, door: sshd.Door) -> None:
+    if pool.driver.name == "directory":  # which sends as btrfs does
+        return
+    way: dict[str, Any] = {
+        "host": "127.0.0.1",
+        "port": door.port,
+        "identity": str(door.key),
+        "known_hosts": str(door.key.parent / "known"),
+        "path": str(other.path),
+    }
+    containers.create(pool, name, "base", bridge=None, memory=300 * MIB)
+    containers.start(pool, name)
+    settled(pool, name)
+    out(pool, name, "sh", "-c", "echo one > /srv/version; rm -r /usr/share/doc")
+    try:
+        with pytest.raises(CorpusError, match=r"The other node refused: .*"):
+            transfer.send(pool, name, **{**way, "known_hosts": "/dev/null"})
+        with pytest.raises(CorpusError, match="The other node refused: There is no pool at /nowhere on that node"):
+            transfer.send(pool, name, **{**way, "path": "/nowhere"})
+        assert transfer.send(pool, name, **way)["bytes"] < 100 * MIB  # the image is there already
+        with pytest.raises(UsageError, match="No container one was sent here, or not to its end"):
+            transfer.receive(other, name)
+        out(pool, name, "sh", "-c", "echo two > /srv/version")
+        with pytest.raises(CorpusError, match="one is running: stop it before the last round"):
+            transfer.send(pool, name, final=True, **way)
+        containers.stop(pool, name)
+        assert transfer.send(pool, name, final=True, **way)["bytes"] < 10 * MIB
+        assert containers.listed(other) == {}
+        assert transfer.receive(other, name, memory=200 * MIB) == [f"{name} received"]
+        assert transfer.receive(other, name, memory=200 * MIB) == []
+        assert containers.infos(other, name)["memory"] == 200 * MIB
+        with pytest.raises(CorpusError, match="There is a container one on that node"):
+            transfer.send(pool, name, **way)
+        containers.start(other, name)
+        assert settled(other, name) == "running"
+        assert out(other, name, "cat", "/srv/version") == "two\n"
+        assert containers.execute(other, name, "ls /usr/share/doc")["retcode"] != 0
+        containers.start(pool, name)  # nothing was taken from it
+        assert settled(pool, name) == "running"
+    finally:
+        containers.destroy(other, name)
+    assert list(other.half.iterdir()) == []
+
+
+def test_states(pool: Pool, name: str, folder: Path) -> None:
+    if pool.driver.name == "directory":
+        return
+    machine = Machine(folder / f"{pool.driver.name}-states", options={"corpus.pool": str(pool.path)})
+
+    def apply(function: str, test: bool = False, **settings: Any) -> tuple[bool | None, bool]:
+        ended = machine.ok("state.single", f"mc_lxc.{function}", name, test=test, **settings)
+        (answer,) = ended.values()
+        return answer["result"], bool(answer["changes"])
+
+    wish: dict[str, Any] = {"image": "base", "bridge": None, "memory": 300 * MIB}
+    assert apply("running", True, **wish) == (None, True)
+    assert apply("running", **wish) == (True, True)
+    assert apply("running", **wish) == (True, False)
+    assert apply("present", **{**wish, "memory": 200 * MIB}) == (True, True)
+    assert apply("stopped") == (True, True)
+    assert apply("stopped") == (True, False)
+    assert apply("absent", True) == (None, True)
+    assert apply("absent") == (True, True)
+    assert apply("absent") == (True, False)
+
+
+def test_salt_cloud(pool: Pool, name: str, folder: Path) -> None:
+    """On this machine itself; nothing answers on the bus, and nobody needs it."""
+    if pool.driver.name != "overlay":
+        return
+    root = folder / "cloud"
+    for part in ("etc", "root/pki"):
+        (root / part).mkdir(parents=True)
+    common = {"root_dir": str(root / "root"), "module_dirs": [str(CHECKOUT)], "enable_fqdns_grains": False}
+    (root / "etc/master").write_text(json.dumps({**common, "pki_dir": str(root / "root/pki")}))
+    (root / "etc/minion").write_text(json.dumps({**common, "id": "node", "file_client": "local"}))
+    (root / "etc/cloud").write_text(
+        json.dumps({"log_file": str(root / "root/cloud.log"), "pki_dir": str(root / "root/pki")})
+    )
+    (root / "etc/cloud.providers").write_text(json.dumps({"here": {"driver": "mc_lxc", "pool": str(pool.path)}}))
+    profile = {
+        "provider": "here",
+        "image": "base",
+        "bridge": None,
+        "memory": 300 * MIB,
+        "minion": {"master": "10.9.9.9"},
+    }
+    (root / "etc/cloud.profiles").write_text(json.dumps({"guest": profile}))
+
+    def cloud(*words: str) -> Any:
+        ended = run(
+            [str(Path(sys.executable).parent / "salt-cloud"), "-c", str(root / "etc"), "-y", "--out=json", *words]
+        )
+        assert ended.status == 0, ended.said
+        assert "Traceback" not in ended.said, ended.said
+        return json.loads(ended.output)
+
+    made = cloud("-p", "guest", name)
+    assert made[name]["state"] == "running", made
+    assert (root / "root/pki/minions" / name).read_text() == containers.minion_key(pool, name)
+    assert "10.9.9.9" in out(pool, name, "cat", "/etc/salt/minion")
+    assert cloud("-Q")["here"]["mc_lxc"][name]["image"] == "base-1"
+    assert cloud("-F")["here"]["mc_lxc"][name]["memory"] == 300 * MIB
+    assert "stopped" in json.dumps(cloud("-a", "stop", name))
+    assert containers.listed(pool)[name]["state"] == "STOPPED"
+    cloud("-a", "start", name)
+    assert containers.listed(pool)[name]["state"] == "RUNNING"
+    cloud("-d", name)
+    assert containers.listed(pool) == {}
+    assert not (root / "root/pki/minions" / name).exists()
+
+
+@pytest.fixture
+def ids() -> Iterator[None]:
+    """Ids of unprivileged containers for root, where it has none yet."""
+    before = {}
+    for file in (Path("/etc/subuid"), Path("/etc/subgid")):
+        before[file] = file.read_text() if file.exists() else ""
+        if "root:" not in before[file]:
+            file.write_text(before[file] + "root:1000000000:65536\n")
+    yield
+    for file, text in before.items():
+        file.write_text(text)
+
+
+def test_the_root_of_an_unprivileged_container_is_nobody(pool: Pool, name: str, ids: None) -> None:
+    if pool.driver.name == "overlay":
+        with pytest.raises(UsageError, match="No unprivileged containers on an overlay pool"):
+            containers.create(pool, name, "base", unprivileged=True)
+        return
+    containers.create(pool, name, "base", {"/etc/key": "s3cret"}, bridge=None, unprivileged=True, memory=300 * MIB)
+    containers.start(pool, name)
+    assert settled(pool, name) in ("running", "degraded")
+    pid = containers.infos(pool, name)["pid"]
+    assert Path(f"/proc/{pid}").stat().st_uid == containers.idmap()[0] > 0
+    assert out(pool, name, "cat", "/etc/key") == "s3cret"
+    out(pool, name, "sh", "-c", "echo x > /root/new")
+    assert (pool.containers / name / "rootfs/root/new").stat().st_uid == 0  # not shifted on disk: clones stay cheap

@@ -134,7 +134,7 @@ def record(over: Takeover, kind: str) -> None:
 
 
 def swap(over: Takeover, kind: str) -> None:
-    trees.exchange(place(over.layout, kind), aside(over.layout, kind, over.new))
+    files.exchange(place(over.layout, kind), aside(over.layout, kind, over.new))
 
 
 def make_room(over: Takeover, kind: str) -> None:
@@ -150,7 +150,7 @@ def shelve(over: Takeover, kind: str) -> None:
 def swap_back(over: Takeover, kind: str) -> None:
     """The first half of an undo that died, too."""
     other = aside(over.layout, kind, over.old or over.new)
-    trees.exchange(place(over.layout, kind), other)
+    files.exchange(place(over.layout, kind), other)
 
 
 STEPS = [record, swap, make_room, shelve, swap_back]
@@ -238,10 +238,11 @@ def test_a_takeover_that_dies_in_the_real_thing_is_undone(
     layout: Layout, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     over = prepared(layout, OLD)
-    real: Callable[..., None] = getattr(trees, where)
-    monkeypatch.setattr(trees, where, crash)
+    room = {"exchange": files, "remove": trees}[where]
+    real: Callable[..., None] = getattr(room, where)
+    monkeypatch.setattr(room, where, crash)
     with pytest.raises(KeyboardInterrupt):
         exchange(over)
-    monkeypatch.setattr(trees, where, real)
+    monkeypatch.setattr(room, where, real)
     again(over).undo()
     assert state(layout) == BEFORE_AND_NEW

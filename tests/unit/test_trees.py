@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from corpus import files
 from corpus.errors import CorpusError, UsageError
 from corpus.project.keeping import trees
 
@@ -144,7 +145,7 @@ def test_exchange_swaps_two_trees(tmp_path: Path) -> None:
         (folder / "name").write_text(folder.name)
     before = trees.identity(one), trees.identity(other)
     with (one / "name").open() as stream:
-        trees.exchange(one, other)
+        files.exchange(one, other)
         assert stream.read() == "one"
     assert (trees.identity(other), trees.identity(one)) == before
     assert ((one / "name").read_text(), (other / "name").read_text()) == ("other", "one")
@@ -155,7 +156,7 @@ def test_exchange_of_what_is_not_there_changes_nothing(tmp_path: Path, missing: 
     one, other = tmp_path / "one", tmp_path / "other"
     (other if missing == "one" else one).mkdir()
     with pytest.raises(CorpusError, match=f"Cannot exchange {one} and {other}: No such file or directory"):
-        trees.exchange(one, other)
+        files.exchange(one, other)
     assert {path.name for path in tmp_path.iterdir()} == {"one", "other"} - {missing}
 
 

@@ -23,7 +23,7 @@ from corpus import files, processes
 from corpus.errors import CorpusError, UsageError
 from corpus.identifiers import shown
 from corpus.node import names
-from corpus.node.storage import Pool
+from corpus.node.storage import Overlay, Pool
 from corpus.node.traffic import ports
 
 #: Bytes that a container may store when nothing else is said
@@ -159,6 +159,10 @@ def create(
         _checked(path)
     if wish.unprivileged:
         idmap()
+        if isinstance(pool.driver, Overlay):
+            raise UsageError(
+                "No unprivileged containers on an overlay pool: LXC shifts ids on btrfs or directory alone."
+            )
     with pool.turn(name):
         if container.exists:
             if not test:
@@ -241,6 +245,11 @@ class Root:
                     folder.chmod(0o755)
         files.write(folder / target[-1], text, mode)
 
+    def read(self, path: str) -> str | None:
+        """Return what is in a file; None when it is not there."""
+        found = self._found(self._followed(_checked(path)))
+        return found.read_text(encoding="utf-8") if found and found.is_file() and not found.is_symlink() else None
+
     def _followed(self, path: str) -> list[str]:
         """Return the parts of a path with every link on the way resolved inside of the root."""
         done: list[str] = []
@@ -270,6 +279,38 @@ class Root:
             if os.path.lexists(found):
                 return found
         return None
+
+
+def minion_key(pool: Pool, name: str) -> str:
+    """Return the public key of the minion in a stopped container; its key pair is made there when there is none.
+
+    The private half is never anywhere else.
+    """
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    container = Container(pool, name)
+    folder = "/etc/salt/pki/minion"
+    with pool.turn(name):
+        wish = container.specification()
+        root = Root(pool.driver.layers(container.home, container.image(wish)))
+        there = root.read(f"{folder}/minion.pub")
+        if there and root.read(f"{folder}/minion.pem"):
+            return there
+        if container.state() != "STOPPED":
+            raise CorpusError(f"{name} runs: a key is made for a container that is stopped.")
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        private = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+        ).decode()
+        public = (
+            key.public_key()
+            .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+            .decode()
+        )
+        root.write(f"{folder}/minion.pem", private, 0o400)
+        root.write(f"{folder}/minion.pub", public, 0o644)
+        return public
 
 
 def _checked(path: object) -> str:
@@ -463,7 +504,7 @@ def begin(container: Container) -> list[str]:
     _save(container, wish)
     state = container.state()
     if state == "FROZEN":  # whoever froze it was killed
-        container._lxc("lxc-unfreeze")
+        thaw(container)
         return [f"{container.name} thawed"]
     if state == "RUNNING":
         return []
@@ -512,6 +553,16 @@ def end(container: Container, timeout: int = 30) -> list[str]:
     if container.state() != "STOPPED":
         container._lxc("lxc-stop", "--kill", timeout=30)
     return [f"{container.name} stopped"]
+
+
+def freeze(container: Container) -> None:
+    """Let everything in a container stand still."""
+    container._lxc("lxc-freeze", timeout=60)
+
+
+def thaw(container: Container) -> None:
+    """Let it go on."""
+    container._lxc("lxc-unfreeze", timeout=60)
 
 
 def restart(pool: Pool, name: str, timeout: int = 30) -> list[str]:

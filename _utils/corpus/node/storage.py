@@ -418,8 +418,8 @@ def initialize(
     :raises CorpusError: it is a pool of another driver already, or the machine cannot
     """
     folder = Path(path or DEFAULT)
-    if not folder.is_absolute() or any(sign in str(folder) for sign in ": \t\n#\\"):
-        raise UsageError(f"{folder} cannot be a pool: use an absolute path without spaces, ':' or '#'.")
+    if not folder.is_absolute() or any(sign in str(folder) for sign in ",: \t\n#\\"):
+        raise UsageError(f"{folder} cannot be a pool: use an absolute path without spaces, ',', ':' or '#'.")
     if driver not in DRIVERS:
         raise UsageError(f"There is no storage driver {driver!r}: use {', '.join(DRIVERS)}.")
     done: list[str] = []

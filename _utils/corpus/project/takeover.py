@@ -61,7 +61,7 @@ class Takeover:
         self.journal.record(
             f"exchange {what}", old=trees.identity(place), new=trees.identity(aside(self.new)), shelf=shelf
         )
-        trees.exchange(place, aside(self.new))
+        files.exchange(place, aside(self.new))
         self._shelve(aside)
         files.flush_folder(self.layout.folder)
 
@@ -266,7 +266,7 @@ class Takeover:
         shelf = Path(noted.get("shelf") or self._shelf(aside))
         for other in (aside(self.new), shelf):
             if trees.identity(place) != noted["old"] and trees.identity(other) == noted["old"]:
-                trees.exchange(place, other)
+                files.exchange(place, other)
         if trees.identity(place) != noted["old"]:
             raise CorpusError(
                 f"{place} cannot be brought back: the tree that stood there before (inode {noted['old']}) is gone. "

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import errno
 import filecmp
 import hashlib
 import os
@@ -16,9 +14,6 @@ from pathlib import Path
 
 from corpus import processes
 from corpus.errors import CorpusError, UsageError
-
-_RENAME_EXCHANGE = 2  # linux/fs.h, renameat2(2)
-_AT_FDCWD = -100
 
 
 def copy(source: Path, target: Path, like: Path | None = None) -> str:
@@ -126,22 +121,6 @@ def can_reflink(source: Path, folder: Path) -> bool:
         return processes.run(["cp", "--reflink=always", sample, probe], check=False).status == 0
     finally:
         probe.unlink(missing_ok=True)
-
-
-def exchange(one: Path, other: Path) -> None:
-    """Swap two directories of one file system in one atomic step (renameat2(2), RENAME_EXCHANGE).
-
-    :raises CorpusError: the file system or the kernel cannot
-    """
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE):
-        code = ctypes.get_errno()
-        hint = (
-            " (a file system with renameat2 is needed: ext4, XFS, btrfs)"
-            if code in (errno.EINVAL, errno.ENOSYS)
-            else ""
-        )
-        raise CorpusError(f"Cannot exchange {one} and {other}: {os.strerror(code)}{hint}.")
 
 
 def identity(tree: Path) -> int | None:
