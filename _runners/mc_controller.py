@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from corpus.controller import cloud, events, overview
+from corpus.controller import cloud, events, initialization, overview
 from corpus.controller import operations as journaled
 from corpus.door import answered, translated
 
@@ -24,6 +24,45 @@ __virtualname__ = "mc_controller"
 
 def __virtual__():
     return __virtualname__
+
+
+def init(
+    settings: str | dict[str, Any] | None = None,
+    zone: str | None = None,
+    master_address: str | None = None,
+    test: bool = False,
+) -> dict[str, Any]:
+    """
+    Make this machine the cloud controller: packages, the master's configuration, registry, keys, name server, zone.
+
+    Doing it again changes what differs, and nothing else. On a machine without Salt, ``make controller`` does the same.
+
+    settings
+        What it should be like: a mapping, or the absolute path of a YAML file; not set: what the master's configuration
+        says already.
+
+    zone
+        Domain under which nodes and guests get their names.
+
+    master_address
+        Name or address at which nodes and guests reach this machine.
+
+    test
+        Tell what would be done, and do nothing.
+
+    Returns: ``{name, result, changes, comment, start}``; ``start`` has the command lines that a person must run, where
+    no systemd does.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run mc_controller.init zone=corpus.example.org master_address=192.0.2.1
+    """
+    with translated():
+        opts = dict(__opts__)
+        report = initialization.init(opts, settings, zone, master_address, bool(test), cloud.say)
+    return answered(report, __context__)
 
 
 def report() -> dict[str, Any]:

@@ -90,7 +90,7 @@ def of(scope: Mapping[str, Any]) -> Cloud:
 
     opts = scope["__opts__"]
     opts = dict(opts.value() if hasattr(opts, "value") else opts)
-    return Cloud(Settings.configured(opts), opts, _say, Bus(opts).tell)
+    return Cloud(Settings.configured(opts), opts, say, Bus(opts).tell)
 
 
 def who(scope: Mapping[str, Any], claimed: str | None = None) -> str:
@@ -103,7 +103,8 @@ def who(scope: Mapping[str, Any], claimed: str | None = None) -> str:
     return "".join(sign for sign in name if sign.isprintable())[:100]
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """Show a line to the person who waits, or write it into the master's log."""
     if sys.stderr.isatty():
         print(line, file=sys.stderr, flush=True)  # noqa: T201 - to the person who waits
     else:
