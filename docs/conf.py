@@ -39,6 +39,8 @@ DOORS = {
     "mc_zope": "_modules/mc_zope.py",
     "mc_node": "_modules/mc_node.py",
     "mc_seed": "_modules/mc_seed.py",
+    "runners.mc_controller": "_runners/mc_controller.py",
+    "runners.mc_project": "_runners/mc_project.py",
     "runners.mc_compute_node": "_runners/mc_compute_node.py",
     "runners.mc_guest": "_runners/mc_guest.py",
     "mc_lxc": "_modules/mc_lxc.py",
