@@ -83,28 +83,12 @@ class Registry:
 
         :raises RegistryError: the tables are of a newer corpus, or do not take the change
         """
-        from alembic import command
-
-        with _explained(), self.engine.execution_options(corpus_reads=True).connect() as connection:
-            if connection.dialect.name == "sqlite":  # tables are replaced by copies, which keys must not hinder
-                connection.exec_driver_sql("COMMIT")
-                connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-            else:
-                connection.execute(select(func.pg_advisory_xact_lock(_UPGRADING)))
-            before = _revision(connection)
-            if before == migrations.HEAD:
-                return False
-            _known(before)
-            command.upgrade(alembic_configuration(connection), "head")
-            if connection.dialect.name == "sqlite":
-                if wrong := connection.exec_driver_sql("PRAGMA foreign_key_check").all():
-                    raise RegistryError(f"The upgrade would leave rows of {wrong[0][0]} that refer to nothing.")
-                connection.exec_driver_sql("COMMIT")
-                connection.exec_driver_sql("PRAGMA foreign_keys = ON")
-                connection.exec_driver_sql("BEGIN")
-            connection.commit()
-        return True
+        engine = _engine(self.url)  # one of its own, with what is said to its connection below
+        try:
+            with _explained(), engine.execution_options(corpus_reads=True).connect() as connection:
+                return _upgraded(connection)
+        finally:
+            engine.dispose()
 
     def revision(self) -> str | None:
         """The revision of the tables that are there, or None when there are none."""
@@ -143,6 +127,27 @@ class Registry:
             engine = engine.execution_options(isolation_level="REPEATABLE READ")
         with _explained(), Session(engine, expire_on_commit=False, autoflush=False) as session:
             yield session
+
+
+def _upgraded(connection: Connection) -> bool:
+    from alembic import command
+
+    sqlite = connection.dialect.name == "sqlite"
+    if sqlite:  # tables are replaced by copies: what refers to them must not go with the old ones
+        connection.exec_driver_sql("COMMIT")
+        connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        connection.execute(select(func.pg_advisory_xact_lock(_UPGRADING)))
+    before = _revision(connection)
+    if before == migrations.HEAD:
+        return False
+    _known(before)
+    command.upgrade(alembic_configuration(connection), "head")
+    if sqlite and (wrong := connection.exec_driver_sql("PRAGMA foreign_key_check").all()):
+        raise RegistryError(f"The upgrade would leave rows of {wrong[0][0]} that refer to nothing.")
+    connection.commit()
+    return True
 
 
 def alembic_configuration(connection: Connection) -> Any:
