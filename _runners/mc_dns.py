@@ -23,12 +23,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from corpus.controller import names, operations
-from corpus.controller.cloud import Cloud
+from corpus.controller import cloud, names, operations
 from corpus.controller.dns import powerdns
 from corpus.controller.dns import zones as rooms
-from corpus.controller.settings import Settings
-from corpus.door import answered, translated
+from corpus.door import told, translated
 
 if TYPE_CHECKING:
     __opts__: dict[str, Any]
@@ -41,16 +39,12 @@ def __virtual__():
     return __virtualname__
 
 
-def _settings() -> Settings:
-    return Settings.configured(__opts__)
+def _cloud() -> cloud.Cloud:
+    return cloud.of(globals())
 
 
 def _server() -> powerdns.Server:
-    return powerdns.configured(_settings())
-
-
-def _cloud() -> Cloud:
-    return Cloud(_settings(), __opts__)
+    return powerdns.configured(_cloud().settings)
 
 
 def _changed(name: str, changes: dict[str, Any], test: bool) -> dict[str, Any]:
@@ -64,11 +58,9 @@ def _changed(name: str, changes: dict[str, Any], test: bool) -> dict[str, Any]:
 
 
 def _operation(kind: str, test: bool, **arguments: Any) -> dict[str, Any]:
-    who = str(globals().get("__user__") or "unknown")
     with translated():
-        report = operations.run(_cloud(), kind, arguments, who, test=bool(test))
-    # salt-run's exit status is what the answer itself says
-    return answered(report, __context__) | ({} if report["result"] else {"retcode": 1})
+        report = operations.run(_cloud(), kind, arguments, cloud.who(globals()), test=bool(test))
+    return told(report, __context__)
 
 
 def _values(values: str | Sequence[str] | None) -> list[str] | None:
@@ -143,7 +135,7 @@ def create_zone(
         salt-run mc_dns.create_zone 10.64.0.0/16 nameservers='[ns1.example.org, ns2.example.org]'
     """
     with translated():
-        settings = _settings()
+        settings = _cloud().settings
         name = rooms.zone_name(zone or settings.zone)
         servers = _values(nameservers) or settings.nameservers
         return _changed(name, rooms.create(_server(), name, servers, hostmaster, plan=test), test)

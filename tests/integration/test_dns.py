@@ -4,6 +4,8 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -276,7 +278,9 @@ def _write(number: int, folder: str, dns_url: str, key_file: str) -> None:
 
             def wanted() -> list[Record]:
                 with registry.reading() as session:
-                    return records.of(session)
+                    found = records.of(session)
+                time.sleep(0.02)  # for the others to write in, if they could
+                return found
 
             zones.reconcile_all(wanted, server, only=[name] if turn % 2 else None)
             assert any(one.name == name for one in server.rrsets(ZONE, [name])), name
@@ -300,6 +304,28 @@ def test_eight_writers_lose_nothing(dns: PowerDns, server: Server, tmp_path: Pat
     }
     for number in range(1, 9):
         assert dns.dig(f"w{number}-4.corpus.test") == [f"192.0.2.{number}"]
+
+
+def test_what_was_computed_before_another_wrote_is_not_written_after(dns: PowerDns, server: Server) -> None:
+    zones.create(server, ZONE, NS)
+    old = Record("old.corpus.test", "A", ("192.0.2.1",))
+    computed, written = threading.Event(), threading.Event()
+
+    def slowly() -> list[Record]:
+        computed.set()
+        written.wait(1)  # the other one must not get that far
+        return [old]
+
+    def other() -> None:
+        computed.wait(10)
+        zones.reconcile([old, Record("new.corpus.test", "A", ("192.0.2.2",))], ZONE, Server(dns.url, dns.key_file))
+        written.set()
+
+    writer = threading.Thread(target=other)
+    writer.start()
+    zones.reconcile(slowly, ZONE, server)
+    writer.join(30)
+    assert dns.dig("new.corpus.test") == ["192.0.2.2"]
 
 
 def test_a_failing_server_is_asked_again(dns: PowerDns, server: Server) -> None:
