@@ -15,13 +15,14 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from email.message import Message
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Message as Handler
+from corpus.controller import bootstrap
 from corpus.controller.dns import zones
 from corpus.controller.dns.powerdns import Server
 from corpus.controller.registry.store import Registry
@@ -243,7 +244,6 @@ class Cloud:
     machines: list[BareMachine]
     mails: Mails
     dns_port: int
-    settings: dict[str, Any] = field(default_factory=dict)
 
     @property
     def address(self) -> str:
@@ -305,7 +305,7 @@ class Cloud:
         from corpus.controller.registry import models
 
         folder = self.folder / "home/images"
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(exist_ok=True, mode=0o700)
         half = folder / "half.tar.zst"
         image(half)
         digest, size = hashlib.sha256(half.read_bytes()).hexdigest(), half.stat().st_size
@@ -322,9 +322,7 @@ class Cloud:
     def registry(self) -> Registry:
         """The controller's registry."""
         home = self.folder / "home"
-        found = Registry(f"sqlite:///{home}/registry.sqlite3", home / "secrets.key")
-        found.upgrade()
-        return found
+        return Registry(f"sqlite:///{home}/registry.sqlite3", home / "secrets.key")
 
     def minions(self) -> list[str]:
         """The ids of the accepted keys."""
@@ -397,28 +395,39 @@ def running(folder: Path, machines: int = 2) -> Iterator[Cloud]:
         sink = Controller(mails, hostname="127.0.0.1", port=mail_port)
         sink.start()
         stack.callback(sink.stop)
-        server = stack.enter_context(_name_server(folder))
-        cloud = Cloud(folder, network, bare, mails, server["port"])
-        cloud.settings = {
-            "home": str(folder / "home"),
-            "zone": ZONE,
-            "nameservers": [f"ns1.{ZONE}"],
-            "dns": {"url": server["url"], "api_key_file": server["key_file"]},
-            "mail": {
-                "host": "127.0.0.1",
-                "port": mail_port,
-                "sender": "corpus@example.org",
-                "sysadmins": ["ops@example.org"],
+        wish = bootstrap.Wish(
+            {
+                "home": str(folder / "home"),
+                "zone": ZONE,
+                "master_address": f"{network}.1",
+                "mail": {
+                    "host": "127.0.0.1",
+                    "port": mail_port,
+                    "sender": "corpus@example.org",
+                    "sysadmins": ["ops@example.org"],
+                },
             },
-            "master_address": cloud.address,
-        }
-        stack.enter_context(_master(cloud))
+            dns_addresses=("127.0.0.1",),
+            dns_port=free_port(),
+            dns_api_port=free_port(),
+            dns_folder=folder / "powerdns",
+            dns_home=folder / "pdns",
+            dns_user="",
+            interface=f"{network}.1",
+            root=folder / "root",
+            configuration=folder / "etc",
+            systemd=False,
+        )
+        stack.enter_context(_controller(wish, folder))
+        cloud = Cloud(folder, network, bare, mails, wish.dns_port)
         for thread in starts:
             thread.join()
         for machine in bare:
             machine.run("true")
-        name_server = Server(server["url"], Path(server["key_file"]))
-        for zone in (ZONE, f"{network}.0/24", f"{network6}:/64"):
+        settings = wish.read()
+        assert settings.dns is not None
+        name_server = Server(settings.dns.url, settings.dns.api_key_file)
+        for zone in (f"{network}.0/24", f"{network6}:/64"):
             zones.create(name_server, zone, [f"ns1.{ZONE}"])
         yield cloud
 
@@ -466,83 +475,35 @@ def image(target: Path) -> None:
 
 
 @contextmanager
-def _name_server(folder: Path) -> Iterator[dict[str, Any]]:
-    """A PowerDNS of the test's own."""
-    home, port, web = folder / "pdns", free_port(), free_port()
-    home.mkdir()
-    key = home / "api.key"
-    key.write_text("s3cret")
-    key.chmod(0o600)
-    schema = Path("/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql").read_text()
-    import sqlite3
-
-    with sqlite3.connect(home / "pdns.sqlite3") as connection:
-        connection.executescript(schema)
-    settings = {
-        "launch": "gsqlite3",
-        "gsqlite3-database": home / "pdns.sqlite3",
-        "local-address": "127.0.0.1",
-        "local-port": port,
-        "socket-dir": home,
-        "daemon": "no",
-        "guardian": "no",
-        "disable-syslog": "yes",
-        "api": "yes",
-        "api-key": "s3cret",
-        "webserver": "yes",
-        "webserver-address": "127.0.0.1",
-        "webserver-port": web,
-        "webserver-allow-from": "127.0.0.1/32",
-        "default-soa-content": f"ns1.{ZONE} hostmaster.@ 0 10800 3600 604800 60",
-        "query-cache-ttl": 0,
-        "cache-ttl": 0,
-        "negquery-cache-ttl": 0,
-        "zone-cache-refresh-interval": 0,
-    }
-    (home / "pdns.conf").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
-    with (home / "log").open("w") as log:
-        process = subprocess.Popen(["pdns_server", f"--config-dir={home}"], stdout=log, stderr=log)
-    try:
-        url = f"http://127.0.0.1:{web}"
-        for _ in deadline(20):
-            if run(["curl", "-sf", "-H", "X-API-Key: s3cret", f"{url}/api/v1/servers"]).status == 0:
+def _controller(wish: bootstrap.Wish, folder: Path) -> Iterator[None]:
+    """This machine as the controller: what no systemd starts here runs as children of ours."""
+    for path in (wish.root, wish.dns_home):
+        path.mkdir()
+    made = bootstrap.controller(wish)
+    assert made["result"], made
+    with ExitStack() as stack, (folder / "controller.log").open("w") as log:
+        for line in made["start"]:
+            words = [word.replace("=yes", "=no") for word in line.split() if word != "-d"]
+            stack.enter_context(_child(words, log))
+        for _ in deadline(60, 0.5):
+            again = bootstrap.controller(wish)
+            assert again["result"], again
+            if "waits" not in str(again["changes"].get("zone")):
                 break
-        yield {"port": port, "url": url, "key_file": str(key)}
-    finally:
-        process.terminate()
-        process.wait(10)
+        for _ in deadline(60, 0.2):
+            if run(["ss", "-Hltn", f"src {wish.interface}:{wish.return_port}"]).output.strip():
+                break
+        yield
 
 
 @contextmanager
-def _master(cloud: Cloud) -> Iterator[None]:
-    """A salt-master on the bridge, with this checkout as its pack."""
-    cloud.conf.mkdir()
-    (cloud.folder / "home").mkdir(mode=0o700)
-    settings = {
-        "root_dir": str(cloud.folder / "root"),
-        "user": "root",
-        "interface": cloud.address,
-        "module_dirs": [str(CHECKOUT)],
-        "file_roots": {"base": [str(CHECKOUT / "salt")]},
-        "ext_pillar": [{"mc_corpus": {}}],
-        "timeout": 20,
-        "worker_threads": 3,
-        "enable_fqdns_grains": False,
-        "corpus": cloud.settings,
-    }
-    (cloud.conf / "master").write_text(json.dumps(settings))  # JSON is YAML
-    with (cloud.folder / "master.log").open("w") as log:
-        process = subprocess.Popen(
-            [str(_BIN / "salt-master"), "-c", str(cloud.conf), "--log-level=warning"],
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+def _child(words: list[str], log: IO[str]) -> Iterator[None]:
+    """A daemon in the foreground, with its children in a group of their own."""
+    environment = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin"}
+    process = subprocess.Popen(
+        words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
+    )
     try:
-        for _ in deadline(60, 0.2):
-            assert process.poll() is None, (cloud.folder / "master.log").read_text()
-            if run(["ss", "-Hltn", f"src {cloud.address}:4506"]).output.strip():
-                break
         yield
     finally:
         process.terminate()
@@ -550,4 +511,4 @@ def _master(cloud: Cloud) -> Iterator[None]:
             process.wait(20)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, 9)
-        shutil.rmtree(cloud.folder / "root", ignore_errors=True)
+            process.wait(10)

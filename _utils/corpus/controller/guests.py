@@ -6,7 +6,6 @@ import contextlib
 import json
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from corpus import identifiers
@@ -63,6 +62,7 @@ def creation(arguments: Mapping[str, Any]) -> list[Step]:
         Step("DNS", _existing, _name, _unname, repeatable=True),
         Step("registration on the node", _existing, _wire, _unwire, repeatable=True),
         Step("minion", _existing, _attach, None, repeatable=True),
+        Step("root credentials", _existing, _password, None, repeatable=True),
         Step("layout, keys and highstate", None, _highstate, None, repeatable=True),
         *project,
         Step("ready", _existing, _ready, None, repeatable=True),
@@ -197,7 +197,6 @@ def _register(run: Run) -> str:
             for fqdn in (f"{name}.{zone}", f"*.{name}.{zone}"):
                 session.add(DnsName(fqdn=fqdn, guest_id=found.id))
             _give_keys(session, found, run)
-            credentials(run.cloud).generate(session, f"guest:{found.uuid}", "root")
             session.flush()
         facts = facts_of(session, found)
     run.remember(guest=facts)
@@ -370,11 +369,22 @@ def _attach(run: Run) -> str:
     return str(facts["minion"])
 
 
+def _password(run: Run) -> str:
+    """Give root the password that the registry keeps; it reaches the guest over ssh, in no argument."""
+    facts = run.data["guest"]
+    with run.cloud.registry.session() as session:
+        value = credentials(run.cloud).generate(session, f"guest:{facts['uuid']}", "root")
+        reached = wiring.target(run.cloud, wiring.guest(session, facts["uuid"]).node)
+    reached.run("sh", "-c", _ENTER, "sh", facts["name"], "chpasswd", stdin=f"root:{value}\n")
+    return "kept, encrypted"
+
+
+_ENTER = 'name=$1 && shift && exec lxc-attach -P /srv/corpus/pool/containers -n "$name" --clear-env -- "$@"'
+
+
 def _highstate(run: Run) -> dict[str, Any]:
     facts = run.data["guest"]
-    if not (Path(str(run.cloud.opts["file_roots"]["base"][0])) / "corpus/guest/init.sls").exists():
-        return {}
-    found = wiring.call(run.cloud, facts["minion"], "state.apply", "corpus.guest", timeout=300)
+    found = wiring.call(run.cloud, facts["minion"], "state.apply", "corpus.guest", queue=True, timeout=300)
     return applied(found, facts["minion"])
 
 

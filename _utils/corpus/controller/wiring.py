@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from corpus import locks
-from corpus.errors import CorpusError, UsageError
+from corpus.errors import CorpusError, MinionSilent, UsageError
 from corpus.identifiers import shown
 
 if TYPE_CHECKING:
@@ -127,12 +127,21 @@ def traffic(cloud: Cloud, at: str, test: bool = False) -> dict[str, Any]:
     return dict(report.get("changes") or {})
 
 
+#: What must not be asked for again by itself; everything else does nothing when it was done.
+_ONCE = ("mc_seed.create",)
+
+
 def call(cloud: Cloud, minion: str, function: str, *arguments: Any, timeout: float, **keywords: Any) -> Any:
     """Call a function of a minion; of a report, its failure is ours.
 
     :raises CorpusError: it failed, with the minion's own words
     """
-    found = cloud.minions.call(minion, function, *arguments, timeout=timeout, **keywords)
+    try:
+        found = cloud.minions.call(minion, function, *arguments, timeout=timeout, **keywords)
+    except MinionSilent:  # a machine that is very busy, or restarted just now
+        if function in _ONCE or not cloud.minions.answers(minion, timeout=15):
+            raise
+        found = cloud.minions.call(minion, function, *arguments, timeout=timeout, **keywords)
     if isinstance(found, dict) and found.get("result") is False and "comment" in found:
         raise CorpusError(f"{minion}: {found['comment']}")
     return found
