@@ -54,7 +54,8 @@ def _enter(descriptor: int) -> None:
         raise OSError(ctypes.get_errno(), "setns")
 
 
-def _ip(*words: str, namespace: str = "") -> None:
+def run_ip(*words: str, namespace: str = "") -> None:
+    """``ip``, in a namespace; it must work."""
     ended = run(["ip", *(["-n", namespace] if namespace else []), *words])
     assert ended.status == 0, ended.said
 
@@ -125,33 +126,33 @@ class Internet:
     def begin(self) -> None:
         """Make the node and the world outside; the node has no bridge yet."""
         for namespace in (self.node, self.client):
-            _ip("netns", "add", namespace)
-            _ip("link", "set", "lo", "up", namespace=namespace)
+            run_ip("netns", "add", namespace)
+            run_ip("link", "set", "lo", "up", namespace=namespace)
         inside_node, outside = f"n{self.number}", f"w{self.number}"
-        _ip("link", "add", inside_node, "netns", self.node, "type", "veth", "peer", outside, "netns", self.client)
+        run_ip("link", "add", inside_node, "netns", self.node, "type", "veth", "peer", outside, "netns", self.client)
         for namespace, link, addresses in (
             (self.node, inside_node, (f"{NODE}/24", f"{NODE6}/64")),
             (self.client, outside, (f"{CLIENT}/24", f"{CLIENT6}/64")),
         ):
             for address in addresses:
-                _ip("address", "add", address, "dev", link, *_nodad(address), namespace=namespace)
-            _ip("link", "set", link, "up", namespace=namespace)
+                run_ip("address", "add", address, "dev", link, *_nodad(address), namespace=namespace)
+            run_ip("link", "set", link, "up", namespace=namespace)
         for net, gateway in ((NETWORK, NODE), (NETWORK6, NODE6)):  # a stranger who knows where guests live
-            _ip("route", "add", net, "via", gateway, namespace=self.client)
+            run_ip("route", "add", net, "via", gateway, namespace=self.client)
 
     def plug(self, guest: str, number: int, bridge: str) -> None:
         """Plug a guest to the node's bridge; its addresses end in ``number``."""
         self.guests[guest] = number
         namespace, port = self.namespace(guest), self.port(guest)
-        _ip("netns", "add", namespace)
-        _ip("link", "set", "lo", "up", namespace=namespace)
-        _ip("link", "add", port, "netns", self.node, "type", "veth", "peer", "eth0", "netns", namespace)
-        _ip("link", "set", port, "master", bridge, "up", namespace=self.node)
+        run_ip("netns", "add", namespace)
+        run_ip("link", "set", "lo", "up", namespace=namespace)
+        run_ip("link", "add", port, "netns", self.node, "type", "veth", "peer", "eth0", "netns", namespace)
+        run_ip("link", "set", port, "master", bridge, "up", namespace=self.node)
         for address in (f"10.64.1.{number}/24", f"fd00:64:1::{number:x}/64"):
-            _ip("address", "add", address, "dev", "eth0", *_nodad(address), namespace=namespace)
-        _ip("link", "set", "eth0", "up", namespace=namespace)
-        _ip("route", "add", "default", "via", "10.64.1.1", namespace=namespace)
-        _ip("route", "add", "default", "via", "fd00:64:1::1", namespace=namespace)
+            run_ip("address", "add", address, "dev", "eth0", *_nodad(address), namespace=namespace)
+        run_ip("link", "set", "eth0", "up", namespace=namespace)
+        run_ip("route", "add", "default", "via", "10.64.1.1", namespace=namespace)
+        run_ip("route", "add", "default", "via", "fd00:64:1::1", namespace=namespace)
 
     def serve(self, place: str, name: str, *ports: int, tls: "ssl.SSLContext | None" = None) -> None:
         """Let something listen in a namespace, IPv4 and IPv6; it answers http with ``name``."""
@@ -171,7 +172,7 @@ class Internet:
             server.server_close()
         for namespace in (self.node, self.client, *(self.namespace(guest) for guest in self.guests)):
             with suppress(AssertionError):
-                _ip("netns", "del", namespace)
+                run_ip("netns", "del", namespace)
 
 
 def _count() -> Iterator[int]:

@@ -22,7 +22,20 @@ from corpus.node.traffic.places import Places
 from corpus.node.traffic.wanted import Wanted
 
 from tests.machine import CHECKOUT, SALT_CALL, Ended, digests, run
-from tests.namespaces import CLIENT, NETWORK, NETWORK6, NODE, NODE6, Internet, asks, inside, lacking, opens, tell
+from tests.namespaces import (
+    CLIENT,
+    NETWORK,
+    NETWORK6,
+    NODE,
+    NODE6,
+    Internet,
+    asks,
+    inside,
+    lacking,
+    opens,
+    run_ip,
+    tell,
+)
 
 pytestmark = pytest.mark.skipif(bool(lacking()), reason=lacking())
 
@@ -388,6 +401,19 @@ def test_what_stands_on_disk_is_what_a_boot_brings_back(settled: Node) -> None:
     assert settled.nft("list", "ruleset") == listed
     assert settled.plan(GUESTS) == {}
     assert asks(settled.internet.client, NODE, "shop.example.org").startswith("shop")
+
+
+def test_the_bridge_keeps_its_own_address_when_guests_leave(node: Node) -> None:
+    def address() -> str:
+        with inside(node.internet.node):
+            return str(bridge.facts("corpus0")["address"])
+
+    before = address()
+    run_ip("link", "add", "low0", "address", "00:00:00:00:00:01", "type", "veth", namespace=node.internet.node)
+    run_ip("link", "set", "low0", "master", "corpus0", namespace=node.internet.node)
+    assert address() == before
+    run_ip("link", "delete", "low0", namespace=node.internet.node)
+    assert address() == before
 
 
 def test_a_bridge_is_made_once(node: Node) -> None:

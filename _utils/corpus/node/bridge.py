@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import json
 from collections.abc import Mapping
@@ -54,6 +55,12 @@ def gateways(network: str, network6: str) -> list[str]:
     return [f"{net.network_address + 1}/{net.prefixlen}" for net in nets]
 
 
+def hardware(name: str) -> str:
+    """Return the bridge's own address on it (MAC). Left to itself it would change as guests come and go, and they would lose it."""
+    digits = hashlib.sha256(f"bridge {name}".encode()).hexdigest()
+    return ":".join(["02", *(digits[at : at + 2] for at in range(0, 10, 2))])
+
+
 def walled(name: str) -> bool:
     """Tell whether the filter sees what the bridge passes from port to port; also when there is no such bridge yet."""
     found = facts(name)
@@ -99,6 +106,8 @@ def plan(name: str, network: str, network6: str, places: Places) -> dict[str, An
     has = {f"{entry['local']}/{entry['prefixlen']}" for entry in found.get("addr_info", ())}
     if missing := [address for address in addresses if address not in has]:
         told["addresses"] = missing
+    if found and found.get("address") != hardware(name):
+        told["hardware"] = hardware(name)
     if found and "UP" not in found.get("flags", ()):
         told["up"] = f"{name} is set up"
     if found and not walled(name):
@@ -122,6 +131,8 @@ def make(name: str, network: str, network6: str, places: Places) -> dict[str, An
     addresses = gateways(network, network6)
     if "bridge" in told:
         processes.run(["ip", "link", "add", "name", name, "type", "bridge", "stp_state", "0", "forward_delay", "0"])
+    if told.keys() & {"bridge", "hardware"}:
+        processes.run(["ip", "link", "set", "dev", name, "address", hardware(name)])
     for address in told.get("addresses", ()):
         processes.run(["ip", "address", "replace", address, "dev", name, *(["nodad"] if ":" in address else [])])
     if told.keys() & {"bridge", "up"}:
@@ -144,6 +155,7 @@ def _written(name: str, addresses: list[str], places: Places) -> dict[Path, str]
     ip = processes.which("ip")
     steps = [
         f"-{ip} link add name {name} type bridge stp_state 0 forward_delay 0",
+        f"{ip} link set dev {name} address {hardware(name)}",
         *(f"{ip} address replace {address} dev {name}{' nodad' if ':' in address else ''}" for address in addresses),
         f"{ip} link set dev {name} up",
         f"{ip} link set dev {name} type bridge nf_call_iptables 1 nf_call_ip6tables 1",
