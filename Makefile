@@ -6,7 +6,7 @@ JOBS ?= $(shell expr $$(nproc) + 1)
 
 # What Debian brings and PyPI does not.
 DEMO_PACKAGES := git nginx rsync
-TEST_PACKAGES := $(DEMO_PACKAGES) chromium nodejs $(if $(shell command -v npm),,npm) openssh-client openssh-server pebble sudo systemd composer cron logrotate mariadb-server php-fpm php-cli php-mbstring php-xml postgresql lxc mmdebstrap iproute2 pdns-server pdns-backend-sqlite3 pdns-backend-pgsql bind9-dnsutils sqlite3 nftables haproxy btrfs-progs uidmap zstd
+TEST_PACKAGES := $(DEMO_PACKAGES) chromium nodejs $(if $(shell command -v npm),,npm) openssh-client openssh-server pebble sudo systemd composer cron logrotate mariadb-server php-fpm php-cli php-mbstring php-xml postgresql lxc mmdebstrap iproute2 pdns-server pdns-backend-sqlite3 pdns-backend-pgsql bind9-dnsutils sqlite3 nftables haproxy btrfs-progs uidmap zstd curl
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test lab controller check format bench docs debian clean

@@ -104,7 +104,7 @@ def init(
     test
         Tell what would be done, and do nothing.
 
-    Returns: ``{name, result, changes, comment, operation, steps, data: {uuid, platform}}``
+    Returns: ``{name, result, changes, comment, operation, steps, facts: {uuid, platform}}``
 
     CLI Example:
 
@@ -206,7 +206,7 @@ def link(
     test
         Tell what would be done, and do nothing.
 
-    Returns: ``{name, result, changes, comment, operation, steps, data: {uuid, platform}}``
+    Returns: ``{name, result, changes, comment, operation, steps, facts: {uuid, platform}}``
 
     CLI Example:
 
@@ -464,7 +464,7 @@ def image_build(
     test
         Tell what would be done, and do nothing.
 
-    Returns: ``{name, result, changes, comment, operation, steps, data: {image}}``
+    Returns: ``{name, result, changes, comment, operation, steps, facts: {image}}``
 
     CLI Example:
 

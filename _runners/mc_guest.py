@@ -93,7 +93,7 @@ def create(
     test
         Tell what would be done, and do nothing.
 
-    Returns: ``{name, result, changes, comment, operation, steps, data}``
+    Returns: ``{name, result, changes, comment, operation, steps, facts}``
 
     CLI Example:
 
@@ -402,7 +402,7 @@ def move(name: str, node: str, test: bool = False) -> dict[str, Any]:
     test
         Tell what would be done, and do nothing.
 
-    Returns: ``{name, result, changes, comment, operation, steps, data: {downtime}}``
+    Returns: ``{name, result, changes, comment, operation, steps, facts: {downtime}}``
 
     CLI Example:
 

@@ -111,7 +111,7 @@ def _guest(lab: Cloud, name: str) -> tuple[float, dict[str, float]]:
     public = (lab.folder / "operator.pub").read_text().strip()
     began = time.perf_counter()
     report = lab.ok("mc_guest.create", "node1", name, size="2G", keys=[public])
-    port = report["data"]["guest"]["ssh_port"]
+    port = report["facts"]["guest"]["ssh_port"]
     for _ in deadline(30):
         (address,) = lab.resolved(f"{name}.{ZONE}") or [""]
         words = ["ssh", *lab.ssh_options(), "-p", str(port), f"root@{address}", "true"]

@@ -1,6 +1,7 @@
 """The story of a cloud: bare machines become nodes, guests appear on them, a project is pushed, served, moved, removed."""
 
 import contextlib
+import ctypes
 import json
 import shutil
 import sys
@@ -111,6 +112,13 @@ def created(lab: Cloud, name: str, node: str = "node1", **settings: Any) -> dict
     return dict(lab.ok("mc_guest.create", node, name, size="2G", keys=[public], **settings))
 
 
+def crypt(word: str, hashed: str) -> str:
+    """A password's hash, by the settings of another one."""
+    library = ctypes.CDLL("libcrypt.so.1")
+    library.crypt.restype = ctypes.c_char_p
+    return str(library.crypt(word.encode(), hashed.encode()).decode())
+
+
 def shop(lab: Cloud, name: str, wheels: Path, node: str = "node1") -> Shop:
     """A guest with a project, whose first version is served."""
     report = created(lab, name, node, project=name, settings=SETTINGS)
@@ -163,6 +171,30 @@ def remains(machine: BareMachine, name: str) -> str:
     return machine.run("sh", "-c", script).output
 
 
+@pytest.fixture
+def traveller(lab: Cloud) -> Iterator[str]:
+    """A guest on the first node."""
+    created(lab, "nomad")
+    yield "nomad"
+    lab.ok("mc_guest.delete", "nomad", confirm="nomad")
+    nothing_left(lab, "nomad")
+
+
+def is_whole(lab: Cloud, name: str) -> None:
+    """It is on one node and nowhere else, and answers there."""
+    infos = lab.ok("mc_guest.infos", name)
+    (here,) = [machine for machine in lab.machines if infos["node"] == f"{machine.hostname}.{ZONE}"]
+    (elsewhere,) = [machine for machine in lab.machines if machine is not here]
+    assert (infos["state"], infos["live"]["state"]) == ("running", "RUNNING")
+    assert remains(elsewhere, name) == ""
+    assert lab.resolved(f"{name}.{ZONE}") == [here.address]
+    words = ["ssh", *lab.ssh_options(), "-p", str(infos["ssh_port"]), f"root@{here.address}", "hostname"]
+    for _ in deadline(20, 0.5):
+        if run(words).output.strip() == name:
+            break
+    assert lab.salt(f"{name}.{ZONE}", "test.ping").status == 0
+
+
 def test_a_machine_that_cannot_be_a_node_is_told_why_and_left_alone(lab: Cloud) -> None:
     said = lab.refused("mc_compute_node.init", "127.0.0.1", "staging", port=1, name="nowhere", identity=str(lab.key))
     assert "No ssh server answers at 127.0.0.1, port 1." in said
@@ -196,6 +228,13 @@ def test_the_story(lab: Cloud, wheels: Path, turn: str) -> None:
     assert infos["node"] == f"node1.{ZONE}"
     assert mine.ssh("hostname").output.strip() == "shop"
 
+    hashed = mine.ssh("getent", "shadow", "root").output.split(":")[1]
+    shown = lab.ok("mc_guest.redeem", lab.ok("mc_guest.credentials", "shop")["link"])
+    assert crypt(shown["value"], hashed) == hashed
+    assert shown["value"] not in "".join(mail.as_string() for mail in lab.mails.received)
+    again = created(lab, "shop", project="shop", settings=SETTINGS)
+    assert {step["state"] for step in again["steps"] if step["name"] in ("container", "minion")} == {"skipped"}
+
     bad = mine.push("2.0.0-broken")
     assert bad.status != 0
     assert "/health answers 500" in bad.said
@@ -214,7 +253,7 @@ def test_the_story(lab: Cloud, wheels: Path, turn: str) -> None:
 
     moved = lab.ok("mc_guest.move", "shop", "node2")
     tell(moved)
-    print(f"  away for {moved['data']['downtime']} s")
+    print(f"  away for {moved['facts']['downtime']} s")
     assert lab.resolved(mine.host) == [lab.machines[1].address]
     mine.serves("1.0.0")
     assert remains(lab.machines[0], "shop") == ""
@@ -242,6 +281,14 @@ def test_two_creates_at_the_same_time_do_not_collide(lab: Cloud) -> None:
     for name in ("left", "right"):
         lab.ok("mc_guest.delete", name, confirm=name)
         nothing_left(lab, name)
+
+
+def test_a_node_that_lost_its_power_has_its_guests_again(lab: Cloud, traveller: str) -> None:
+    lab.machines[0].cut_power()
+    for _ in deadline(90, 1):
+        if lab.salt(f"{traveller}.{ZONE}", "test.ping").output.strip():
+            break
+    is_whole(lab, traveller)
 
 
 def killed_in(lab: Cloud, step: str, function: str, *arguments: str, **keywords: Any) -> None:
@@ -285,30 +332,6 @@ def test_a_delete_whose_controller_dies_is_finished(lab: Cloud, step: str) -> No
         killed_in(lab, step, "mc_guest.delete", "doomed", confirm="doomed")
     lab.ok("mc_controller.resume")
     nothing_left(lab, "doomed")
-
-
-@pytest.fixture
-def traveller(lab: Cloud) -> Iterator[str]:
-    """A guest on the first node."""
-    created(lab, "nomad")
-    yield "nomad"
-    lab.ok("mc_guest.delete", "nomad", confirm="nomad")
-    nothing_left(lab, "nomad")
-
-
-def is_whole(lab: Cloud, name: str) -> None:
-    """It is on one node and nowhere else, and answers there."""
-    infos = lab.ok("mc_guest.infos", name)
-    (here,) = [machine for machine in lab.machines if infos["node"] == f"{machine.hostname}.{ZONE}"]
-    (elsewhere,) = [machine for machine in lab.machines if machine is not here]
-    assert (infos["state"], infos["live"]["state"]) == ("running", "RUNNING")
-    assert remains(elsewhere, name) == ""
-    assert lab.resolved(f"{name}.{ZONE}") == [here.address]
-    words = ["ssh", *lab.ssh_options(), "-p", str(infos["ssh_port"]), f"root@{here.address}", "hostname"]
-    for _ in deadline(20, 0.5):
-        if run(words).output.strip() == name:
-            break
-    assert lab.salt(f"{name}.{ZONE}", "test.ping").status == 0
 
 
 def test_a_move_that_fails_leaves_the_guest_where_it_was(lab: Cloud, traveller: str) -> None:

@@ -102,6 +102,7 @@ def test_a_plan_names_the_steps_in_their_order_and_changes_nothing(cloud: Cloud)
         "DNS",
         "registration on the node",
         "minion",
+        "root credentials",
         "layout, keys and highstate",
         "project",
         "ready",
