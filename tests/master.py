@@ -135,8 +135,11 @@ class Master:
     def run(self, function: str, *arguments: str, out: str = "json", **keywords: Any) -> Ended:
         """``salt-run`` as a person calls it."""
         words = [f"{key}={json.dumps(value)}" for key, value in keywords.items()]
-        argv = [str(_BIN / "salt-run"), "-c", str(self.folder / "etc"), "--log-level=quiet", f"--out={out}"]
-        return run([*argv, function, *arguments, *words])
+        return run([*self.argv(function, *arguments, out=out), *words])
+
+    def argv(self, *words: str, out: str = "json") -> list[str]:
+        """``salt-run`` with these words."""
+        return [str(_BIN / "salt-run"), "-c", str(self.folder / "etc"), "--log-level=quiet", f"--out={out}", *words]
 
     def ok(self, function: str, *arguments: str, **keywords: Any) -> Any:
         """What a runner returned; it must have worked."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -223,3 +224,30 @@ def test_progress_is_heard_on_the_bus(there: Master) -> None:
     assert tags == ["register-the-project", "register-the-project", "let-its-owners-in", "end"]
     assert [event["data"]["state"] for event in heard[:2]] == ["running", "done"]
     there.ok("mc_project.destroy", "loud", confirm="loud")
+
+
+def test_what_died_while_a_guest_worked_for_it_is_undone_when_the_guest_is_done(
+    there: Master, fitting: dict[str, Any]
+) -> None:
+    there.ok("mc_project.create", "cut")
+    words = [*there.argv("mc_project.place", "cut", "web"), f"settings={json.dumps(fitting)}"]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        cloud = there.cloud()
+        for _ in deadline(60, 0.02):
+            with cloud.registry.reading() as session:
+                row = session.scalars(select(models.Operation).order_by(models.Operation.id.desc())).first()
+                if row is not None and row.kind == "project.place" and "new" in row.data and "_calls" in row.data:
+                    break
+        for _ in deadline(30, 0.02):  # the guest has begun
+            if (there.folder / "projects/cut").exists():
+                break
+        process.kill()
+    settled = there.ok("mc_controller.resume")
+    (report,) = settled["operations"]
+    assert (report["state"], report["result"]) == ("undone", False)
+    assert report["comment"] == "Its process died at make it ready on the guest. Everything is as it was before."
+    assert report["notes"] == []
+    assert there.ok("mc_project.list")["cut"]["guests"] == []
+    assert not (there.folder / "projects/cut").exists()
+    assert cloud.minions.call(GUEST, "mc_project.list_projects") == {}
+    there.ok("mc_project.destroy", "cut", confirm="cut")

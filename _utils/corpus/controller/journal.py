@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 #: States of an operation that is under way, or whose process died.
 UNFINISHED = ("planned", "running", "undoing")
+_CALLS = "_calls"
 
 
 class Memory(dict[str, Any]):
@@ -63,11 +64,15 @@ class Journal:
     :param row: the operation, with its steps
     """
 
+    calls: dict[str, str]
+    """Jobs on minions that were not answered yet: the minion by the job's id."""
+
     def __init__(self, registry: Registry, row: models.Operation) -> None:
         self._registry = registry
         self.uuid, self.kind, self.who, self.state = row.uuid, row.kind, row.who, row.state
         self.arguments: dict[str, Any] = dict(row.arguments)
         self.data = Memory(row.data)
+        self.calls: dict[str, str] = dict(self.data.pop(_CALLS, {}))
         self.message = row.message
         self.created, self.finished = row.created, row.finished
         self.entries = [Entry(step.name, step.state, step.started, step.finished, step.message) for step in row.steps]
@@ -146,11 +151,22 @@ class Journal:
             entry.message = message
         with self._registry.session() as session:
             row = session.scalars(select(models.Operation).where(models.Operation.uuid == self.uuid)).one()
-            row.data = dict(self.data)
+            row.data = self._kept()
             written = next(one for one in row.steps if one.name == name)
             written.state, written.started = entry.state, entry.started
             written.finished, written.message = entry.finished, entry.message
         return entry
+
+    def called(self, jid: str, minion_id: str, over: bool) -> None:
+        """Note a call to a minion: on disk before it goes out, so that whoever comes next can wait for its end."""
+        if over:
+            self.calls.pop(jid, None)  # written with the next record
+        else:
+            self.calls[jid] = minion_id
+            self._write()
+
+    def _kept(self) -> dict[str, Any]:
+        return {**self.data, **({_CALLS: dict(self.calls)} if self.calls else {})}
 
     def remember(self) -> None:
         """Write down what is remembered."""
@@ -176,4 +192,5 @@ class Journal:
 
         with self._registry.session() as session:
             row = session.scalars(select(models.Operation).where(models.Operation.uuid == self.uuid)).one()
-            row.state, row.message, row.finished, row.data = self.state, self.message, self.finished, dict(self.data)
+            row.state, row.message, row.finished = self.state, self.message, self.finished
+            row.data = self._kept()

@@ -11,8 +11,9 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from corpus import identifiers
 from corpus.errors import CorpusError, MinionFailed, MinionSilent, UsageError
 
 log = logging.getLogger(__name__)
+
+#: Is told of each call before it goes out, and again when it was answered: its job's id, the minion, whether it is over.
+watch: ContextVar[Callable[[str, str, bool], None] | None] = ContextVar("watch", default=None)
 
 _FUNCTION = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\.[A-Za-z_][A-Za-z0-9_]*")
 _LIKE_KEYWORD = re.compile(r"[^\d\W][\w.-]*=")
@@ -51,9 +55,36 @@ class Minions:
         for value in args:
             if isinstance(value, str) and _LIKE_KEYWORD.match(value):  # the minion would take it for one
                 raise UsageError(f"{function}: pass {identifiers.shown(value)} by its keyword, not by its position.")
+        watcher, jid = watch.get(), ""
+        if watcher is not None:
+            from salt.utils.jid import gen_jid
+
+            jid = gen_jid(dict(self._opts))
+            watcher(jid, minion_id, False)
         with self._client() as client:
-            answer = _Call(client, minion_id, function, args, kwargs).answer(timeout)
+            answer = _Call(client, minion_id, function, args, kwargs, jid).answer(timeout)
+        if watcher is not None:
+            watcher(jid, minion_id, True)
         return _judged(minion_id, function, answer)
+
+    def is_over(self, minion_id: str, jid: str, timeout: float = 600) -> bool:
+        """Wait until a minion does not work on a job any more; return whether that is so.
+
+        A minion that does not answer works on nothing.
+
+        :param jid: of a call that nobody waits for any more
+        """
+        end = time.monotonic() + timeout
+        while True:
+            try:
+                found = self.call(minion_id, "saltutil.find_job", jid, timeout=ANSWERING)
+            except (MinionSilent, MinionFailed):
+                return True
+            if not found:
+                return True
+            if time.monotonic() >= end:
+                return False
+            time.sleep(0.2)
 
     def answers(self, minion_id: str, timeout: float = 5) -> bool:
         """Tell whether a minion answers now.
@@ -140,15 +171,16 @@ class _Call:
     """A call on its way.
 
     :param client: a listening client
+    :param jid: of the job; empty: the master's choice
     """
 
     def __init__(
-        self, client: Any, minion_id: str, function: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+        self, client: Any, minion_id: str, function: str, args: Sequence[Any], kwargs: Mapping[str, Any], jid: str = ""
     ) -> None:
         self._client, self._minion, self._function = client, minion_id, function
-        self._jid = self._publish(function, list(args), dict(kwargs))
+        self._jid = self._publish(function, list(args), dict(kwargs), jid)
 
-    def _publish(self, function: str, args: list[Any], kwargs: dict[str, Any]) -> str:
+    def _publish(self, function: str, args: list[Any], kwargs: dict[str, Any], jid: str = "") -> str:
         from salt.utils.args import condition_input
 
         published = self._client.pub(
@@ -156,6 +188,7 @@ class _Call:
             function,
             condition_input(args, kwargs or None),
             tgt_type="list",
+            jid=jid,
             timeout=15,
             listen=True,
         )

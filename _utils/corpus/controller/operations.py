@@ -45,6 +45,7 @@ from typing import TYPE_CHECKING, Any
 
 from corpus import locks
 from corpus.controller.journal import UNFINISHED, Journal, Memory
+from corpus.controller.minions import watch
 from corpus.errors import CorpusError, Locked, NotYet, UsageError
 
 if TYPE_CHECKING:
@@ -284,6 +285,11 @@ class _Work:
         """Take the steps that were not taken; undo them all when one fails."""
         if self._journal.state != "running":
             self._journal.become("running")
+        self._await_calls()
+        with self._watched():
+            return self._forward()
+
+    def _forward(self) -> dict[str, Any]:
         for step in self._steps:
             if self._journal.entry(step.name).settled:
                 continue
@@ -333,6 +339,11 @@ class _Work:
         """
         if self._journal.state != "undoing":
             self._journal.become("undoing", message)
+        self._await_calls()
+        with self._watched():
+            return self._back(message)
+
+    def _back(self, message: str) -> dict[str, Any]:
         left = []
         for step in reversed(self._steps):
             entry = self._journal.entry(step.name)
@@ -356,6 +367,25 @@ class _Work:
             comment = f"{message} Everything is as it was before."
             self._journal.become("undone", comment)
         return self._ended(False, comment)
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Write down what is called on minions while the block runs."""
+        token = watch.set(self._journal.called)
+        try:
+            yield
+        finally:
+            watch.reset(token)
+
+    def _await_calls(self) -> None:
+        """Wait for what minions still work on for us, although nobody listened: it would undo what is done now."""
+        for jid, minion_id in list(self._journal.calls.items()):
+            try:
+                if not self._cloud.minions.is_over(minion_id, jid):
+                    self.notes.append(f"{minion_id} still works on the job {jid}.")
+            except CorpusError as err:
+                self.notes.append(f"Whether {minion_id} still works on the job {jid} is not known: {err}")
+            self._journal.calls.pop(jid)
 
     def _record(self, step: Step, state: str, message: str | None = None) -> None:
         entry = self._journal.step(step.name, state, message)
