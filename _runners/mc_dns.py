@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from corpus.controller import cloud, names, operations
 from corpus.controller.dns import powerdns
 from corpus.controller.dns import zones as rooms
-from corpus.door import told, translated
+from corpus.door import answered, translated
 
 if TYPE_CHECKING:
     __opts__: dict[str, Any]
@@ -60,7 +60,7 @@ def _changed(name: str, changes: dict[str, Any], test: bool) -> dict[str, Any]:
 def _operation(kind: str, test: bool, **arguments: Any) -> dict[str, Any]:
     with translated():
         report = operations.run(_cloud(), kind, arguments, cloud.who(globals()), test=bool(test))
-    return told(report, __context__)
+    return answered(report, __context__)
 
 
 def _values(values: str | Sequence[str] | None) -> list[str] | None:

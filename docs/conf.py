@@ -53,6 +53,7 @@ DOORS = {
     "states.mc_node": "_states/mc_node.py",
     "runners.mc_registry": "_runners/mc_registry.py",
     "runners.mc_dns": "_runners/mc_dns.py",
+    "runners.mc_machine": "_runners/mc_machine.py",
     "pillar.mc_corpus": "_pillar/mc_corpus.py",
     "pillar.mc_project": "_pillar/mc_project.py",
     "output.mc_project": "_output/mc_project.py",

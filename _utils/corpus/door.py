@@ -41,12 +41,6 @@ def answered(report: Mapping[str, Any], context: MutableMapping[str, Any]) -> di
     return dict(report)
 
 
-def told(report: Mapping[str, Any], context: MutableMapping[str, Any]) -> dict[str, Any]:
-    """Like :func:`answered`, for a runner: ``salt-run`` takes its exit status from what is returned."""
-    report = answered(report, context)
-    return {**report, "retcode": 1} if report.get("result") is False else report
-
-
 def state(
     name: str,
     opts: Mapping[str, Any],

@@ -16,6 +16,7 @@ from libcloud.compute.drivers import ec2
 from tests.machine import deadline, free_port
 from tests.openstack import PASSWORD, OpenStack, openstack
 
+ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGzqNRgBzHU+2mDvzvGTAJ3CDZKcgEqVZCGwEWnlbS9M bob@example.org"
 KEY = (
     "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQC6Vjbzh8jDc0OyMyMgYRZGr9hTHhyHmPQPpXDxQKXLRuCS6NbmTjDqVIB0"
     "UmdUYpmq4h1Bo8mMbQf0gL2uqMhCw0gyRjGcqUWRIb1vqGQm5Zm2mJ1dKgtx1cTXkZJ6WkmAbqnAxDzn2jvgHGqPqXmRZkYw"
@@ -92,9 +93,10 @@ def test_a_machine_of_ec2(amazon: Machines) -> None:
     (pair,) = driver.list_key_pairs()
     assert pair.name.startswith("corpus-")
     assert amazon.create("node1", image.id, "t3.small", KEY) == made  # the same one
-    other = amazon.create("node2", image.id, "t3.small", KEY)
-    assert other.id != made.id
     assert len(driver.list_key_pairs()) == 1
+    other = amazon.create("node2", image.id, "t3.small", ED25519)
+    assert other.id != made.id
+    assert len(driver.list_key_pairs()) == 2
 
     assert amazon.destroy("node1")
     assert amazon.all() == [other]

@@ -41,6 +41,7 @@ class Account:
     :param project: OpenStack: name of the project
     :param domain: OpenStack: name of the user's and project's domain
     :param network: in which machines are: id or name (OpenStack), id of a subnet (EC2); empty: the cloud's default
+    :param login: who logs in by ssh on machines of the images that are used
     :param security_groups: names (OpenStack) or ids (EC2) of them; the cloud's default when there are none
     """
 
@@ -52,6 +53,7 @@ class Account:
     project: str = ""
     domain: str = "Default"
     network: str = ""
+    login: str = "root"
     security_groups: tuple[str, ...] = ()
 
     @classmethod
