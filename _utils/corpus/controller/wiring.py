@@ -89,11 +89,12 @@ def names(cloud: Cloud, only: Iterable[str] | None = None, test: bool = False) -
     if server is None:
         return {}
 
+    chosen = None if only is None else {_owner(name) for name in only if name}
+
     def wanted() -> list[records.Record]:
         with cloud.registry.reading() as session:
-            return records.of(session)
+            return records.of(session, chosen)
 
-    chosen = None if only is None else {_owner(name) for name in only if name}
     changes: dict[str, Any] = {}
     for differences in zones.reconcile_all(wanted, server, plan=test, only=chosen):
         changes.update(differences.changes)
