@@ -1,8 +1,10 @@
 """Containers on a compute node, with real LXC, on each kind of pool."""
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -445,3 +447,63 @@ def test_the_root_of_an_unprivileged_container_is_nobody(pool: Pool, name: str, 
     assert out(pool, name, "cat", "/etc/key") == "s3cret"
     out(pool, name, "sh", "-c", "echo x > /root/new")
     assert (pool.containers / name / "rootfs/root/new").stat().st_uid == 0  # not shifted on disk: clones stay cheap
+
+
+_CALLS = """
+import sys
+from corpus.node import containers, snapshots, storage
+pool = storage.Pool.open(sys.argv[1])
+print("begins", flush=True)
+if sys.argv[2] == "create":
+    containers.create(pool, "one", "tiny", {"/etc/key": "s3cret"}, bridge=None, size=1 << 30)
+elif sys.argv[2] == "destroy":
+    containers.destroy(pool, "one")
+elif sys.argv[2] == "snapshot":
+    snapshots.take(pool, "one", "first")
+else:
+    snapshots.restore(pool, "one", "first")
+"""
+
+
+@pytest.mark.parametrize("call", ["create", "snapshot", "restore", "destroy"])
+def test_killed_at_any_moment(pool: Pool, name: str, call: str) -> None:
+    """kill -9 after longer and longer; the same call completes it, and destroy leaves nothing (the fixture looks)."""
+    home = pool.containers / name / "rootfs"
+
+    def prepare() -> None:
+        containers.destroy(pool, name)
+        if call != "create":
+            containers.create(pool, name, "tiny", {"/etc/key": "s3cret"}, bridge=None, size=1 << 30)
+            (home / "etc/version").write_text("one")
+        if call == "restore":
+            snapshots.take(pool, name, "first")
+            (home / "etc/version").write_text("two")
+
+    def complete() -> None:
+        argv = [sys.executable, "-c", _CALLS, str(pool.path), call]
+        done = run(argv, env={"PYTHONPATH": str(CHECKOUT / "_utils")})
+        assert done.status == 0, done.said
+
+    for step in range(12):
+        prepare()
+        argv = [sys.executable, "-c", _CALLS, str(pool.path), call]
+        environment = {**os.environ, "PYTHONPATH": str(CHECKOUT / "_utils")}
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, env=environment, start_new_session=True) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(step * 0.012)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        if step % 2 and call != "destroy":  # nobody completes it
+            continue
+        complete()
+        if call == "destroy":
+            assert containers.listed(pool) == {}
+            assert list(pool.half.iterdir()) == []
+            continue
+        assert (home / "etc/key").read_text() == "s3cret"
+        if call == "restore":
+            assert (home / "etc/version").read_text() == "one"
+        if call == "snapshot":
+            assert list(snapshots.listed(pool, name)) == ["first"]

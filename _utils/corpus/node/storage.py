@@ -63,6 +63,9 @@ class Directory:
         """Make ``folder``, an image, of the root file system of ``half``; it appears whole."""
         os.rename(half / "rootfs", folder)
 
+    def seal(self, folder: Path) -> None:
+        """Let nothing change an image any more, where the driver can."""
+
     def remove(self, tree: Path) -> None:
         """Remove a folder with everything in it."""
         if tree.is_dir() and not tree.is_symlink():
@@ -143,8 +146,11 @@ class Btrfs(Directory):
         processes.run(["btrfs", "subvolume", "snapshot", "-r", home / "rootfs", other / "rootfs"])
 
     def image(self, half: Path, folder: Path) -> None:
-        self._count_what_goes()
-        processes.run(["btrfs", "subvolume", "snapshot", "-r", half / "rootfs", folder])
+        super().image(half, folder)
+        self.seal(folder)
+
+    def seal(self, folder: Path) -> None:
+        processes.run(["btrfs", "property", "set", "-ts", folder, "ro", "true"])
 
     def remove(self, tree: Path) -> None:
         if _is_subvolume(tree):
@@ -163,6 +169,8 @@ class Btrfs(Directory):
 
     def _delete(self, subvolume: Path) -> None:
         self._count_what_goes()
+        # What is not written out when a subvolume goes confuses the kernel's count.
+        processes.run(["btrfs", "filesystem", "sync", self.pool])
         number = _number(subvolume)
         done = processes.run(["btrfs", "subvolume", "delete", subvolume], check=False)
         if done.status:  # whoever is root in a container may have made subvolumes inside of it
@@ -322,6 +330,7 @@ class Pool:
         source, target = Path(archive), self.images / full
         with self.turn(f"image.{full}"):
             if target.is_dir():
+                self.driver.seal(target)  # a call that was killed may not have come to it
                 return False
             if not source.exists():
                 raise UsageError(f"There is no {source} to import an image from.")
