@@ -1204,15 +1204,21 @@ def renew_certificates(name: str | None = None, force: bool = False, api_version
     return _call("renew_certificates", name, api_version, force)
 
 
-def destroy_project(name: str, confirm: str | None = None, api_version: int | None = None) -> dict[str, Any]:
+def destroy_project(
+    name: str, confirm: str | None = None, keep_databases: bool = False, api_version: int | None = None
+) -> dict[str, Any]:
     """
-    Remove a project with its data. A last archive stays under the projects root, in ``.corpus/destroyed``.
+    Remove a project with its data. A last archive stays under the projects root, in ``.corpus/destroyed``, with a dump of
+    each database beside it. When a database's server cannot be reached, nothing is removed.
 
     name
         The project's name.
 
     confirm
         The name again.
+
+    keep_databases
+        Leave its databases and their users where they are, without a last dump: their server is gone, say.
 
     api_version
         Serve the call by this version.
@@ -1225,4 +1231,4 @@ def destroy_project(name: str, confirm: str | None = None, api_version: int | No
 
         salt-call --local mc_project.destroy_project shop confirm=shop
     """
-    return _call("destroy_project", name, api_version, confirm)
+    return _call("destroy_project", name, api_version, confirm, keep_databases)

@@ -708,7 +708,7 @@ def renew_certificates(name: str | None = None, force: bool = False) -> dict[str
         return renewed
 
 
-def destroy_project(name: str, confirm: str | None = None) -> dict[str, Any]:
+def destroy_project(name: str, confirm: str | None = None, keep_databases: bool = False) -> dict[str, Any]:
     """
     Remove a project; a last archive stays.
 
@@ -719,4 +719,4 @@ def destroy_project(name: str, confirm: str | None = None) -> dict[str, Any]:
         salt-call --local mc_project_2.destroy_project shop confirm=shop
     """
     with translated():
-        return projects.destroy(_minion(), name, confirm, session.who())
+        return projects.destroy(_minion(), name, confirm, session.who(), keep_databases)

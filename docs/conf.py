@@ -50,6 +50,8 @@ DOORS = {
     "states.mc_python": "_states/mc_python.py",
     "states.mc_django": "_states/mc_django.py",
     "states.mc_nodejs": "_states/mc_nodejs.py",
+    "states.mc_php": "_states/mc_php.py",
+    "states.mc_zope": "_states/mc_zope.py",
     "states.mc_node": "_states/mc_node.py",
     "runners.mc_registry": "_runners/mc_registry.py",
     "runners.mc_dns": "_runners/mc_dns.py",

@@ -111,3 +111,34 @@ def test_what_cannot_be_a_database(machine: Machine) -> None:
         assert refused.status != 0
         assert words in refused.said, refused.said
         assert "Traceback" not in refused.said
+
+
+def test_a_server_that_cannot_be_reached(machine: Machine) -> None:
+    """Nothing is touched: no deployment, no destruction; what runs and a rollback do without it, when the application does."""
+    name = "stranded"
+    with postgresql() as admin:
+        port = machine.init(
+            name, installer="generic", document_root="public", databases=[{"type": "postgresql", "admin": admin}]
+        )["http_port"]
+        tree = machine.work_tree(name, {"public/index.html": "first"})
+        assert tree.push().status == 0
+        tree.commit({"public/index.html": "second"})
+        assert tree.push().status == 0
+    tree.commit({"public/index.html": "third"})
+    refused = tree.push()
+    assert refused.status != 0
+    assert "Stage archive failed: " in refused.said, refused.said
+    assert "Traceback" not in refused.said
+    assert machine.page(port) == (200, "second")
+
+    assert machine.ok("mc_project.rollback", name)["result"] is True
+    assert machine.page(port) == (200, "first")
+
+    words = machine.refused("mc_project.destroy_project", name, confirm=name)
+    assert "PostgreSQL refuses: " in words
+    assert "Nothing was removed" in words
+    assert machine.page(port) == (200, "first")
+    gone = machine.ok("mc_project.destroy_project", name, confirm=name, keep_databases=True)
+    assert Path(gone["archive"]).exists()
+    assert not Path(f"{gone['archive']}.databases").exists()
+    assert not machine.project(name).exists()

@@ -316,3 +316,29 @@ def test_a_release_that_was_tampered_with(machine: Machine, staging: Machine, tm
     assert {name: about["result"] for name, about in back["stages"].items()} == dict.fromkeys(back["stages"], True)
     assert set(back["stages"]) >= {"rollback", "notify"}
     assert machine.page(port) == (200, "first")
+
+
+def test_a_release_of_another_installer_is_refused(machine: Machine, staging: Machine) -> None:
+    """Production may name no installer, or that of the release, by its name or as a path in .salt; never another."""
+    staging.init("named", installer="own", document_root="public")
+    tree = staging.clone("named", staging.folder / "people/named")
+    shutil.copytree(CHECKOUT / "projects/2/static", tree.folder / ".salt/own")
+    tree.git("init", "--quiet", "--initial-branch=main")
+    tree.commit({"public/index.html": "from staging"})
+    pushed = tree.push()
+    assert pushed.status == 0, pushed.said
+    release = staging.releases("named")[0]
+    bundle = staging.project("named") / "releases/deployed" / release["release"] / release["artifacts"][0]
+    signs = staging.ok("mc_project.status", "named")["release_key"]
+    given = {"operation_mode": "final", "trusted_keys": [signs], "release_artifacts_urls": [bundle.as_uri()]}
+    port = machine.init("named", document_root="public", **given)["http_port"]
+    assert machine.ok("mc_project.deploy_project", "named")["result"] is True
+    assert machine.page(port) == (200, "from staging")
+    for installer in ("auto", "own"):
+        assert machine.ok("mc_project.deploy_project", "named", installer=installer)["result"] is True
+    for installer in ("static", str(CHECKOUT / "projects/2/static"), "own/../own"):
+        refused = machine.call("mc_project.deploy_project", "named", installer=installer)
+        assert refused.status == 1, (installer, refused.said)
+        words = f"the release was made with 'own', not {installer!r} (arguments): take that out."
+        assert words in refused.answer["comment"], (installer, refused.said)
+        assert machine.page(port) == (200, "from staging")

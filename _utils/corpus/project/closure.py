@@ -119,7 +119,7 @@ def checked(found: Closure, installer: str, source: str) -> str:
     if source == "default" or installer in (installers.AUTO, found.installer):
         return found.installer
     raise ConfigurationError(
-        f"installer: the release was made with {found.installer!r}, and {source} says {installer!r}: take that out."
+        f"installer: the release was made with {found.installer!r}, not {installer!r} ({source}): take that out."
     )
 
 

@@ -123,7 +123,13 @@ def assemble(
     else:
         seen = found.look(salt_root.parent, installers.official(version)) if asked == installers.AUTO else None
         installer = asked if asked != installers.AUTO else seen.installer if seen else installers.PLAIN
-        folder = installers.find(installer, version, salt_root)
+        try:
+            folder = installers.find(installer, version, salt_root)
+        except ConfigurationError:
+            if chosen["operation_mode"] != workflow.FINAL or not chosen["release_artifacts_urls"]:
+                raise
+            installer = installers.PLAIN  # until the release is fetched, which brings its own and is asked then
+            folder = installers.find(installer, version, salt_root)
     lowest.append(Layer(f"installer {installer}", checked(installers.defaults(folder), f"{folder}/defaults.yaml")))
     if with_installer:
         told = (brought or seen or Found(installer, "", found.values(salt_root.parent, installer))).values

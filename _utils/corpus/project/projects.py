@@ -259,11 +259,13 @@ def renew_certificates(minion: Minion, name: str | None, force: bool) -> dict[st
     return found
 
 
-def destroy(minion: Minion, name: str, confirm: str | None, who: str) -> dict[str, Any]:
+def destroy(minion: Minion, name: str, confirm: str | None, who: str, keep_databases: bool = False) -> dict[str, Any]:
     """Remove a project: processes, site, folders, links, user. A last archive of its tree, data and repositories stays.
 
     :param confirm: the project's name again
+    :param keep_databases: leave its databases where they are, without a last dump
     :raises UsageError: it is not
+    :raises CorpusError: a database's server cannot be reached; nothing was touched
     """
     layout = Layout.existing(minion.roots, name)
     if confirm != name:
@@ -273,6 +275,8 @@ def destroy(minion: Minion, name: str, confirm: str | None, who: str) -> dict[st
     with lock.held(layout, "destroy", who):
         cfg = initialization.settled(minion, layout, configuration.stored_settings(layout))
         recovery.repair(minion, layout, who)
+        if not keep_databases:
+            _reach_databases(layout)
         supervisor = supervision.of(layout.roots)
         supervision.stop_others(supervisor, layout, None)
         front.Front(layout.roots, supervisor).erase(layout)
@@ -280,8 +284,9 @@ def destroy(minion: Minion, name: str, confirm: str | None, who: str) -> dict[st
             crontab.forget(layout)
             log_rotation.forget(layout)
         last = _last_archive(layout, Path(cfg["data_root"]))
-        databases.dump_all(layout, last.with_name(f"{last.name}.databases"))
-        databases.drop_all(layout)
+        if not keep_databases:
+            databases.dump_all(layout, last.with_name(f"{last.name}.databases"))
+            databases.drop_all(layout)
         for link in (layout.state_link, layout.pillar_link):
             if link.is_symlink():
                 link.unlink()
@@ -303,6 +308,16 @@ def destroy(minion: Minion, name: str, confirm: str | None, who: str) -> dict[st
         "comment": f"{name} is gone. Its last archive is {last}.",
         "archive": str(last),
     }
+
+
+def _reach_databases(layout: Layout) -> None:
+    """See that the last dump will be possible, before anything of the project goes."""
+    try:
+        databases.reach_all(layout)
+    except CorpusError as err:
+        raise CorpusError(
+            f"{err} Nothing was removed: its databases could be neither dumped nor dropped (keep_databases=True leaves them)."
+        ) from err
 
 
 def _last_archive(layout: Layout, data: Path) -> Path:

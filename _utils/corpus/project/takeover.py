@@ -39,6 +39,8 @@ class Takeover:
         self.services: list[services.ServiceChange] | None = None
         #: whether the tree that is taken off goes to its archive instead of staying beside
         self.archives_old = False
+        #: bytes of the web processes' log that were there before the new ones started
+        self._heard = 0
         #: what :meth:`undo` could not bring back, in words
         self.problems: list[str] = []
 
@@ -136,6 +138,7 @@ class Takeover:
         if not formation.specified(self.layout, self.new)["processes"]:
             return []
         self.journal.record("start", release=self.new)
+        self._heard = supervision.log_size(self.layout, formation.WEB)
         return supervision.start(self.supervisor, self.layout, self.new)
 
     def prove(self, cfg: Mapping[str, Any], instances: Sequence[str] | None = None) -> str:
@@ -155,7 +158,7 @@ class Takeover:
             if not self._lives():
                 raise CorpusError(f"A process of {self.new} ended while others were asked whether they are well.")
         except CorpusError as err:
-            last = supervision.last_words(self.layout, formation.WEB)
+            last = supervision.last_words(self.layout, formation.WEB, self._heard)
             raise CorpusError(f"{err} The web process said last: {last}" if last else str(err)) from err
         return words
 

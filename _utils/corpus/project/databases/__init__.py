@@ -178,6 +178,15 @@ def dump_all(layout: Layout, folder: Path) -> list[str]:
     return names
 
 
+def reach_all(layout: Layout) -> None:
+    """Ask the server of every database that was made for a project.
+
+    :raises CorpusError: one of them cannot be reached
+    """
+    for entry, of in _known(layout):
+        of.exists(entry["name"], entry["user"])
+
+
 def drop_all(layout: Layout) -> None:
     """Remove every database that was made for a project, and its user."""
     for entry, of in _known(layout):

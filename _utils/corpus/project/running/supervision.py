@@ -7,6 +7,7 @@ group, ``<project>.<release>``; two releases run side by side while the new one 
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from abc import ABC, abstractmethod
@@ -188,7 +189,7 @@ def start(supervisor: Supervisor, layout: Layout, release: str, instances: Seque
     ]
     kinds = {instance: str(specification["processes"][instance]["type"]) for instance in chosen}
     keep_logs_short(supervisor)
-    began = {kind: _size(layout, kind) for kind in kinds.values()}
+    began = {kind: log_size(layout, kind) for kind in kinds.values()}
     (supervisor.run_group if instances is None else supervisor.run)(group, programs)
     for _ in poll(_START_SECONDS * 8 + 5):
         states = {process.name: process for process in supervisor.processes(group) if process.name in kinds}
@@ -232,15 +233,20 @@ def keep_logs_short(supervisor: Supervisor) -> None:
         supervisor.run_group(_LOGS, [Program("rotation", argv)])
 
 
-def _size(layout: Layout, kind: str) -> int:
+def log_size(layout: Layout, kind: str) -> int:
+    """Return how many bytes processes of a type have said."""
     log = layout.log(kind)
     return log.stat().st_size if log.exists() else 0
+
+
+#: what servers say of themselves (gunicorn, uvicorn, php-fpm), while they are well
+_CHATTER = re.compile(r"\[[^]]*\] \[\d+\] \[(?:INFO|DEBUG)\] .*|(?:INFO|DEBUG): +.*|\[[^]]*\] NOTICE: .*")
 
 
 def last_words(layout: Layout, kind: str, offset: int = 0) -> str:
     """Return what a process type said last since ``offset`` in its log: an error by its name, else the last line.
 
-    A server goes on talking after the application that it loads has failed.
+    A server goes on talking after the application that it loads has failed: what it says of itself does not count.
     """
     try:
         with layout.log(kind).open("rb") as stream:
@@ -248,5 +254,5 @@ def last_words(layout: Layout, kind: str, offset: int = 0) -> str:
             text = stream.read().decode("utf-8", "replace")
     except FileNotFoundError:
         return ""
-    lines = [line for line in text.splitlines() if line.strip()][-_SAID:]
+    lines = [line for line in text.splitlines() if line.strip() and not _CHATTER.fullmatch(line.strip())][-_SAID:]
     return commands.telling("\n".join(lines)) if lines else ""
