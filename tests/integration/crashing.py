@@ -6,8 +6,8 @@ what its deployment costs. What it patches is in that fork: the code under test 
     {"call": "mc_project.deploy_project", "arguments": ["shop"], "keywords": {}, "die": {...}, "views": false}
 
 ``die`` says where: ``{"record": 7, "moment": "before"}`` at the 8th line of the journal (or one by name), ``{"touch": 30}``
-before the 31st time that the main process touches the machine (or the first that matches), ``{"appears": "/…/*"}``
-when there is such a file; ``"slow": true`` gives rsync time for that.
+before the 31st time that the main process touches the machine (or the first that matches; ``"spare": 2``: the third),
+``{"appears": "/…/*"}`` when there is such a file; ``"slow": true`` gives rsync time for that.
 The answer is a line of JSON: ``signal``, ``answer`` or ``error``, ``records`` and ``touches`` in words.
 """
 
@@ -39,6 +39,7 @@ class Watch:
         self.where, self.out = where, out
         self.records: list[str] = []
         self.touches: list[str] = []
+        self.spared = 0
         self.process = os.getpid()
 
     def install(self) -> None:
@@ -95,7 +96,9 @@ class Watch:
             words = arguments[0] if name == "run" else arguments
             touch = f"{len(self.records)} {name} {' '.join(Path(str(word)).name for word in words)}"[:120]
             where = self.where.get("touch")
-            if where == len(self.touches) or (isinstance(where, str) and re.search(where, touch)):
+            matches = isinstance(where, str) and re.search(where, touch)
+            self.spared += bool(matches)
+            if where == len(self.touches) or (matches and self.spared > self.where.get("spare", 0)):
                 die()
             self.touches.append(touch)
         return original(*arguments, **keywords)

@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import pwd
+import re
 import shlex
 import signal
 import subprocess
@@ -25,6 +26,7 @@ from corpus.project import workflow
 
 from tests.asking import asking
 from tests.machine import Machine, WorkTree, deadline, free_port, page
+from tests.servers import postgresql
 
 STRIDE = int(os.environ.get("CORPUS_CRASH_STRIDE", "9"))
 DRIVER = Path(__file__).with_name("crashing.py")
@@ -457,6 +459,77 @@ def test_change_of_environment_killed_at_every_line_of_its_journal(shop: Shop) -
     told = change("without", views=False)
     assert told["answer"]["result"], told["answer"]["comment"]
     assert shop.complaints(shop.serving()) == [], "where no private view is possible, too"
+
+
+def test_killed_around_the_making_of_a_database(machine: Machine, driver: Driver) -> None:
+    """Whatever of role, database and registry is there already, the next deployment makes the rest, and it is ours."""
+    ledger = shop_on(machine, driver, f"ledger{os.getpid()}")
+    pattern = r" run psql| replace .*registry"
+    with postgresql() as admin:
+
+        def wish(number: int) -> None:
+            name = f"ledger{os.getpid()}_{number}"
+            wanted = {"type": "postgresql", "admin": admin, "name": name, "user": name}
+            told = driver.do("mc_project.set_configuration", ledger.name, databases=[wanted])
+            assert told["answer"]["result"], told
+
+        wish(0)
+        told = ledger.deploy("two")
+        assert told["answer"]["result"], told
+        steps = sum(bool(re.search(pattern, touch)) for touch in told["touches"])
+        assert steps > 8, told["touches"]
+        for number in range(steps):
+            wish(number + 1)
+            before, after = ledger.serving(), ledger.other()
+            died = ledger.deploy(after, die={"touch": pattern, "spare": number})
+            assert ledger.survives(died, before, after) == [], number
+            told = ledger.deploy(after)
+            assert told["answer"]["result"], (number, told["answer"]["comment"])
+            assert ledger.complaints(after) == [], number
+            told = driver.do("mc_project.get_configuration", ledger.name, unmask=True)
+            url = told["answer"]["env"]["DATABASE_URL"]
+            made = subprocess.run(
+                ["psql", "-XAtqw", url, "-c", "CREATE TABLE one (n INT); SELECT current_database(), current_user"],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            name = f"ledger{os.getpid()}_{number + 1}"
+            assert made.stdout.strip() == f"{name}|{name}", (number, made.stderr)
+        told = driver.do("mc_project.destroy_project", ledger.name, confirm=ledger.name)
+        assert told["answer"]["result"], told
+        left = [
+            "psql",
+            "-XAtqw",
+            "-d",
+            "postgres",
+            "-c",
+            "SELECT datname FROM pg_database WHERE datname LIKE 'ledger%'",
+        ]
+        host, port = re.findall(r"(?:host|port)=([^&]+)", admin)
+        as_admin = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "env", f"PGHOST={host}"]
+        listed = subprocess.run([*as_admin, f"PGPORT={port}", *left], capture_output=True, text=True, check=True)
+        assert listed.stdout == ""
+
+
+def test_killed_around_what_is_registered_with_cron(machine: Machine, driver: Driver) -> None:
+    """Committed, a version's commands by the clock are there after the next call; those of a version before are not."""
+    clock = shop_on(machine, driver, f"clock{os.getpid()}")
+    places = [Path(f"/etc/{folder}/corpus-{clock.name}") for folder in ("cron.d", "logrotate.d")]
+    for spare in range(2):
+        jobs = {"cron": [{"schedule": f"{spare} 4 1 1 *", "command": "true"}], "logrotate": [f"log{spare}/*.log"]}
+        for wanted in (jobs, {"cron": None, "logrotate": None}):
+            told = driver.do("mc_project.set_configuration", clock.name, **wanted)
+            assert told["answer"]["result"], told
+            before, after = clock.serving(), clock.other()
+            died = clock.deploy(after, die={"touch": f" (replace|unlink) .*corpus-{clock.name}", "spare": spare})
+            assert clock.committed()
+            assert clock.survives(died, before, after) == []
+            assert [path.exists() for path in places] == [wanted is jobs] * 2, (wanted, spare)
+            if wanted is jobs:
+                assert f"{spare} 4 1 1 * root " in places[0].read_text()
+    told = driver.do("mc_project.destroy_project", clock.name, confirm=clock.name)
+    assert told["answer"]["result"], told
 
 
 @pytest.mark.parametrize("step", ["serve", "commit"])

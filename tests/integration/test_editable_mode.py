@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from tests.machine import CHECKOUT, Machine, deadline
+from tests.machine import CHECKOUT, Machine, deadline, run
 
 
 def test_the_tree_of_the_developer_is_left_alone(machine: Machine) -> None:
@@ -163,3 +163,46 @@ def test_every_example_is_developed_in_place(machine: Machine, example: str) -> 
     assert machine.page(settings["http_port"])[0] == 200
     again = machine.call("mc_project.deploy_project", f"dev{example}")
     assert again.status == 0, again.said
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("app", "source", "before", "after", "path", "page"),
+    [
+        ("express", "server.js", "node says", "node now says", "/", "node now says 1d in production"),
+        ("built", "build.js", "built with", "rebuilt with", "/", "rebuilt with is-number: true"),
+        ("php-symfony", "src/Kernel.php", "'release' => '1'", "'release' => '2'", "/", "Hello RELEASE 2 at /"),
+        ("zope", "buildout.cfg", "admin:admin", "chief:chief", "/", None),
+    ],
+)
+def test_every_kind_of_application_is_developed_in_place(
+    machine: Machine, app: str, source: str, before: str, after: str, path: str, page: str | None
+) -> None:
+    """What is built and installed lies in the developer's tree; of what is under version control nothing is changed."""
+    machine.quick = True
+    name = f"dev-{app}"
+    origin = machine.work_tree(name, like=CHECKOUT / "tests/apps" / app)
+    settings = machine.init(name, operation_mode="editable", url=f"file://{origin.folder}")
+    project, port = machine.project(name) / "project", settings["http_port"]
+    deployed = machine.call("mc_project.deploy_project", name)
+    assert deployed.status == 0, deployed.said
+    status, first = machine.page(port, path)
+    assert status == 200
+
+    text = (project / source).read_text()
+    assert before in text
+    (project / source).write_text(text.replace(before, after))
+    again = machine.call("mc_project.deploy_project", name)
+    assert again.status == 0, again.said
+    status, second = machine.page(port, path)
+    assert (status, second) == (200, page if page else first)
+    changed = run(["git", "-c", f"safe.directory={project}", "-C", str(project), "diff", "--name-only"]).output.split()
+    assert changed == [source]
+
+    # what fails leaves the developer's change as it is, and what ran goes on
+    (project / ".salt/build.sls").write_text("broken: {test.fail_without_changes: []}\n")
+    failed = machine.call("mc_project.deploy_project", name)
+    assert failed.status == 1
+    assert machine.page(port, path) == (200, second)
+    assert after in (project / source).read_text()
+    machine.ok("mc_project.destroy_project", name, confirm=name)

@@ -263,8 +263,14 @@ class Deployment:
             self.layout.release(release).mkdir(mode=0o711, exist_ok=True)
         formation.specify(self.layout, release, cfg, self._tree(), self.version.views)
         words = [stages.run_script(self.session, "predeploy", cfg["scripts"].get("predeploy"))]
+        words.append(self._pause())
         words.append(self._late() or self._start_processes())
         return "; ".join(word for word in words if word)
+
+    def _pause(self) -> str:
+        """In a developer's tree, stop what may not run twice right before its successor starts; elsewhere it stopped before."""
+        alone = self.in_place and self.session.cfg["services_during_build"] == "stop"
+        return self.takeover.stand_still(self.session.cfg, "a new version is being started") if alone else ""
 
     def _start_processes(self) -> str:
         kinds = self.takeover.start()

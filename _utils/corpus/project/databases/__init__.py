@@ -142,7 +142,13 @@ def ensure(layout: Layout, wish: Wish, data: Path, user: str | None, test: bool 
             )
         if test:
             return [f"{wish.type} database {wish.name} would be made"]
-        known = {"type": wish.type, "name": wish.name, "user": wish.user, "password": secrets.token_hex(20)}
+        known = {
+            "type": wish.type,
+            "name": wish.name,
+            "user": wish.user,
+            "password": secrets.token_hex(20),
+            "made": False,
+        }
     elif test:
         return []
     with registry.changing(layout) as held:
@@ -150,6 +156,7 @@ def ensure(layout: Layout, wish: Wish, data: Path, user: str | None, test: bool 
     words = made.ensure(wish.name, known["user"], known["password"], wish.extensions)
     url, further = made.environment(wish.name, known["user"], known["password"])
     with registry.changing(layout) as held:
+        held["databases"][wish.key]["made"] = True
         held.setdefault("env", {}).update({**further, wish.variable: url})
     return words
 
@@ -172,6 +179,8 @@ def dump_all(layout: Layout, folder: Path) -> list[str]:
     """
     names = []
     for entry, of in _known(layout):
+        if not entry.get("made", True):  # we died before it was, or its server refused: nobody has written to it
+            continue
         folder.mkdir(mode=0o700, exist_ok=True)
         of.dump(entry["name"], folder / f"{entry['type']}-{entry['name']}.dump")
         names.append(f"{entry['type']} {entry['name']}")
