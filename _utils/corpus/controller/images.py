@@ -62,7 +62,7 @@ _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]{1,99}")
 _VERSION = re.compile(r"[0-9a-f]{12}")
 _MIRROR = re.compile(r"(?:https?|file|copy)://[A-Za-z0-9._:/+~-]{1,200}")
 #: A change of how images are made, which their packages and files do not show
-_RECIPE = 1
+_RECIPE = 2
 #: What is the machine's and not the image's
 _NOT_KEPT = (
     "dev/*",
@@ -377,7 +377,8 @@ def _furnish(root: Path, image: Image) -> None:
         target.chmod(mode)
     for unit in ("salt-minion.service", "corpus-first-boot.service"):
         processes.run(["systemctl", f"--root={root}", "enable", "--quiet", unit])
-    for unit in ("apt-daily.timer", "apt-daily-upgrade.timer"):
+    # Projects run an nginx of their own at the same port.
+    for unit in ("apt-daily.timer", "apt-daily-upgrade.timer", "nginx.service"):
         processes.run(["systemctl", f"--root={root}", "disable", "--quiet", unit], check=False)
     (root / "etc/salt/minion.d").mkdir(parents=True, exist_ok=True)
     (root / "srv/salt").mkdir(parents=True, exist_ok=True)

@@ -172,6 +172,7 @@ def configuration(name: str, master: Master, options: Mapping[str, Any] | None =
         "master_port": master.return_port,
         # Asking for the names of all of its addresses takes a machine without a resolver 40 seconds.
         "enable_fqdns_grains": False,
+        "enable_gpu_grains": False,
         # A controller that was away is looked for again soon, and not by all minions at the same moment.
         "acceptance_wait_time": 2,
         "master_tries": -1,

@@ -33,6 +33,12 @@ guest-units:
       - file: guest-corpus-first-boot-unit
       - file: guest-salt-minion-unit
 
+# Projects run an nginx of their own at the same port.
+guest-nginx:
+  service.dead:
+    - name: nginx
+    - enable: false
+
 # People and the controller come by key alone.
 guest-sshd:
   file.managed:
