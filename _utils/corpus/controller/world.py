@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from corpus.errors import CorpusError
+from corpus.errors import CorpusError, MinionFailed
 
 if TYPE_CHECKING:
     from corpus.controller.cloud import Cloud
@@ -37,7 +37,12 @@ class World:
 
     def traffic(self, node: str, wanted: Mapping[str, Any], test: bool) -> Mapping[str, Any]:
         """What differs in a node's traffic; settled unless ``test``."""
-        report = self._call(node, "mc_node.traffic", dict(wanted), test=test)
+        try:
+            report = self._call(node, "mc_node.traffic", dict(wanted), test=test)
+        except MinionFailed as err:  # Salt takes a result that is None, "it would change", for a failure
+            if not test or not isinstance(err.value, Mapping) or err.value.get("result", False) is not None:
+                raise
+            report = err.value
         if not isinstance(report, Mapping):
             raise CorpusError(f"{node} does not tell its traffic: {str(report)[:200]}")
         return dict(report.get("changes") or {})

@@ -1,0 +1,88 @@
+"""The registry's check against a real node: containers, traffic, names and keys that somebody changed by hand."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import salt.config
+from corpus.controller.dns import powerdns, zones
+from corpus.controller.dns.records import Record
+from corpus.controller.registry.models import DnsName
+from corpus.controller.settings import Settings
+from sqlalchemy import select
+
+from tests.lab import cloud
+from tests.lab.cloud import ZONE, Cloud
+from tests.machine import deadline
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Cloud]:
+    """A cloud of one node with one guest."""
+    folder = Path(tempfile.mkdtemp(prefix="cr-", dir="/var/tmp"))
+    folder.chmod(0o755)
+    try:
+        with cloud.running(folder, machines=1) as made:
+            made.bring_image()
+            made.node(made.machines[0])
+            public = made.key.with_suffix(".pub").read_text().strip()
+            made.ok("mc_guest.create", "node1", "web", size="1G", keys=[public])
+            yield made
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _checked(lab: Cloud, **how: Any) -> dict[str, Any]:
+    return dict(json.loads(lab.run("mc_registry.check", **how).output))
+
+
+def _told(report: dict[str, Any]) -> list[tuple[str, str]]:
+    return sorted((one["kind"], one["subject"]) for one in report["differences"])
+
+
+def test_what_corpus_made_is_as_the_registry_says(lab: Cloud) -> None:
+    report = _checked(lab)
+    assert report["differences"] == []
+    assert report["result"] is True
+
+
+def test_what_was_changed_by_hand_is_told_and_put_right(lab: Cloud) -> None:
+    machine = lab.machines[0]
+    pool = "/srv/corpus/pool/containers"
+    machine.run("lxc-stop", "-P", pool, "-n", "web", "--kill")
+    machine.run("nft", "delete", "table", "inet", "corpus")
+    dns = Settings.configured(salt.config.master_config(str(lab.conf / "master"))).dns
+    assert dns is not None
+    server = powerdns.Server(dns.url, dns.api_key_file)
+    with lab.registry().reading() as session:
+        (fqdn,) = session.scalars(select(DnsName.fqdn).where(DnsName.fqdn == f"web.{ZONE}"))
+    zones.reconcile([Record(fqdn, "A", ("192.0.2.99",))], ZONE, server, only=[fqdn])
+    assert lab.resolved(fqdn) == ["192.0.2.99"]
+    keys = lab.folder / "root/etc/salt/pki/master/minions"
+    shutil.copy(keys / f"web.{ZONE}", keys / f"stranger.{ZONE}")
+
+    found = _checked(lab)
+    assert found["result"] is False
+    told = _told(found)
+    assert ("container", "web") in told, found
+    assert ("traffic", f"node1.{ZONE}") in told
+    assert ("name", f"{fqdn} A") in told
+    assert ("key", f"stranger.{ZONE}") in told
+    assert {kind for kind, _ in told} == {"container", "traffic", "name", "key"}
+
+    fixed = _checked(lab, fix=True)
+    left = [one["subject"] for one in fixed["differences"] if not one["repaired"]]
+    assert left == [f"stranger.{ZONE}"]
+    assert lab.resolved(fqdn) == [machine.address]
+    assert "RUNNING" in machine.run("lxc-info", "-P", pool, "-n", "web", "-s").output
+    assert (keys / f"stranger.{ZONE}").exists()
+    (keys / f"stranger.{ZONE}").unlink()
+    for _ in deadline(60):
+        if _checked(lab)["result"]:
+            break
