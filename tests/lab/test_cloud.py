@@ -283,6 +283,46 @@ def test_two_creates_at_the_same_time_do_not_collide(lab: Cloud) -> None:
         nothing_left(lab, name)
 
 
+def test_a_node_gets_keys_and_names_and_drains(lab: Cloud) -> None:
+    key = lab.folder / "ada"
+    made = run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "ada@laptop", "-f", str(key)])
+    assert made.status == 0, made.said
+    public = key.with_suffix(".pub").read_text().strip()
+    options = [word if word != str(lab.key) else str(key) for word in lab.ssh_options()]
+    words = ["ssh", *options, f"root@{lab.machines[1].address}", "hostname"]
+    assert run(words).status == 255
+    lab.ok("mc_compute_node.add_key", "node2", public)
+    assert run(words).output.strip() == "node2"
+    assert "ada@laptop" in lab.ok("mc_compute_node.infos", "node2")["keys"].values()
+    lab.ok("mc_compute_node.remove_key", "node2", "ada@laptop")
+    assert run(words).status == 255
+
+    lab.ok("mc_compute_node.link_dns", "node2", f"eu.{ZONE}")
+    assert lab.resolved(f"eu.{ZONE}") == [lab.machines[1].address]
+
+    lab.ok("mc_compute_node.drain", "node2")
+    assert "takes no guests" in lab.refused("mc_guest.create", "node2", "late")
+    lab.ok("mc_compute_node.undrain", "node2")
+
+
+def test_a_guest_is_stopped_started_named_and_asked(lab: Cloud, traveller: str) -> None:
+    lab.ok("mc_guest.stop", traveller)
+    assert lab.ok("mc_guest.infos", traveller)["live"]["state"] == "STOPPED"
+    lab.ok("mc_guest.start", traveller)
+    lab.ok("mc_guest.restart", traveller)
+    is_whole(lab, traveller)
+    assert lab.ok("mc_guest.exec", traveller, "hostname")["stdout"].strip() == traveller
+    for name in (f"www.{ZONE}", "www.example.net"):  # the second one is in no zone of ours
+        lab.ok("mc_guest.link_dns", traveller, name)
+    assert lab.resolved(f"www.{ZONE}") == [lab.machines[0].address]
+    served = json.loads(lab.salt(f"node1.{ZONE}", "mc_node.served").output)[f"node1.{ZONE}"]
+    assert {f"www.{ZONE}", "www.example.net"} <= set(served["http"])
+    assert "taken already" in lab.refused("mc_guest.link_dns", traveller, f"node1.{ZONE}")
+    for name in (f"www.{ZONE}", "www.example.net"):
+        lab.ok("mc_guest.unlink_dns", traveller, name)
+    assert lab.resolved(f"www.{ZONE}") == []
+
+
 def test_a_node_that_lost_its_power_has_its_guests_again(lab: Cloud, traveller: str) -> None:
     lab.machines[0].cut_power()
     for _ in deadline(90, 1):

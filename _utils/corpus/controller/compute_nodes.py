@@ -43,6 +43,7 @@ echo cpus=$(nproc)
 echo systemd=$(test -d /run/systemd/system && echo yes)
 for ns in mnt net pid uts ipc; do test -e /proc/self/ns/$ns || echo missing=$ns; done
 test -d /sys/fs/cgroup && echo cgroup=yes
+echo salt=$(cat /opt/corpus/.runtime 2>/dev/null)
 python3 -c 'import sys; print("python=%d.%d" % sys.version_info[:2])' 2>/dev/null
 """
 
@@ -136,6 +137,10 @@ def _fit(run: Run) -> bool:
     """:raises UsageError: everything that is wrong with the machine, in one list"""
     facts = look(run)
     found = findings(facts)
+    if not facts.get("salt") and _runtime(run) is None:
+        found.append(
+            "it has no Salt of ours, and there is no image whose Salt it could get (mc_compute_node.image_build)"
+        )
     if found:
         raise UsageError(f"{run.arguments['host']} cannot be a compute node: {'; '.join(found)}.")
     return False
