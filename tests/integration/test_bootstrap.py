@@ -172,7 +172,7 @@ def test_a_state_that_fails_is_told_in_one_sentence(wish: bootstrap.Wish) -> Non
     broken = replace(wish, dns_home=Path("/proc/nowhere"))
     told = bootstrap.controller(broken)
     assert told["result"] is False
-    assert "controller-dns-database" in told["comment"]
+    assert "controller-dns-home" in told["comment"]
     assert "Traceback" not in told["comment"]
 
 

@@ -270,6 +270,7 @@ def _dns(wish: Wish, settings: Settings) -> dict[str, Any]:
     variables = {"host": "PGHOST", "port": "PGPORT", "dbname": "PGDATABASE", "user": "PGUSER"}
     return {
         "folder": str(wish.dns_folder),
+        "home": str(wish.dns_home),
         "database": str(wish.dns_home / "corpus.sqlite3"),
         "user": wish.dns_user,
         "addresses": list(wish.dns_addresses),

@@ -6,6 +6,21 @@
 include:
   - corpus.controller.packages
 
+{%- if not dns["postgresql"] %}
+
+# SQLite writes beside its database.
+controller-dns-home:
+  file.directory:
+    - name: {{ dns["home"] }}
+    - user: {{ dns["user"] or "root" }}
+    - group: {{ dns["user"] or "root" }}
+    - mode: "0755"
+    - require:
+      - pkg: controller-packages
+    - require_in:
+      - cmd: controller-dns-database
+{%- endif %}
+
 controller-dns-database:
 {%- if dns["postgresql"] %}
   cmd.run:
