@@ -228,12 +228,17 @@ def _states(wish: Wish, settings: Settings, changes: dict[str, Any], test: bool)
         name = state.get("__id__", key)
         if state["result"] is False:
             if "requisite failed" not in state["comment"]:
-                failures.append(f"{name}: {' '.join(str(state['comment']).split())}")
+                failures.append(f"{name}: {_reason(str(state['comment']))}")
         elif state["changes"] or (test and state["result"] is None):
             changes[name] = " ".join(str(state["comment"]).split())[:160]
     if not failures and any(state["result"] is False for state in done.values()):
         failures.append("The states corpus.controller depend on one another in a circle.")
     return failures
+
+
+def _reason(comment: str) -> str:
+    """What a person should read of why a state failed: of a traceback, the last line."""
+    return (comment.strip().splitlines() or [""])[-1] if "Traceback" in comment else " ".join(comment.split())
 
 
 def _pillar(wish: Wish, settings: Settings) -> dict[str, Any]:
