@@ -40,11 +40,12 @@ class Master:
         (self.folder / "etc").mkdir(parents=True)
         (self.folder / "srv").mkdir()
         self.ports = {"publish_port": free_port(), "ret_port": free_port()}
-        self._write("master")
+        self.configure()
 
-    def _write(self, daemon: str, **more: Any) -> Path:
+    def configure(self, **more: Any) -> None:
+        """Write the master's configuration."""
         settings = {
-            "root_dir": str(self.folder / daemon),
+            "root_dir": str(self.folder / "master"),
             "module_dirs": [str(CHECKOUT)],
             "interface": "127.0.0.1",
             **self.ports,
@@ -59,11 +60,9 @@ class Master:
             **self.options,
             **more,
         }
-        (self.folder / daemon).mkdir(exist_ok=True)
+        (self.folder / "master").mkdir(exist_ok=True)
         (self.folder / "home").mkdir(exist_ok=True)
-        path = self.folder / "etc" / daemon
-        path.write_text(json.dumps(settings))  # JSON is YAML
-        return path
+        (self.folder / "etc/master").write_text(json.dumps(settings))  # JSON is YAML
 
     @property
     def opts(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from corpus.controller.journal import Journal
 from corpus.controller.registry import models
 from sqlalchemy import select
 
@@ -251,3 +252,15 @@ def test_what_died_while_a_guest_worked_for_it_is_undone_when_the_guest_is_done(
     assert not (there.folder / "projects/cut").exists()
     assert cloud.minions.call(GUEST, "mc_project.list_projects") == {}
     there.ok("mc_project.destroy", "cut", confirm="cut")
+
+
+def test_the_controller_settles_what_was_interrupted_when_it_starts(there: Master) -> None:
+    schedule = {"corpus-resume": {"function": "mc_controller.resume", "minutes": 5, "run_on_start": True}}
+    steps = ["register the project", "let its owners in"]
+    begun = Journal.begin(there.cloud().registry, "project.create", "project:ghost", {"name": "ghost"}, "ada", steps)
+    there.stop("master")
+    there.configure(schedule=schedule)
+    there.start("master")
+    for _ in deadline(90, 0.5):
+        if Journal.load(there.cloud().registry, begun.uuid).state == "undone":
+            break

@@ -304,6 +304,7 @@ def master_configuration(wish: Wish) -> dict[str, Any]:
         "pillar_roots": {"base": ["/srv/pillar"]},
         "ext_pillar": [{"mc_corpus": {}}],
         "external_auth": {"ldap" if wish.ldap else "pam": {f"{wish.admins}%": everything}},
+        "schedule": {"corpus-resume": {"function": "mc_controller.resume", "minutes": 5, "run_on_start": True}},
         "reactor": [{tag: ["salt://corpus/reactor/heard.sls"]} for tag in REACTOR],
         "enable_fqdns_grains": False,
         **{f"auth.ldap.{key}": value for key, value in wish.ldap.items() if key != "bind_password_file"},
