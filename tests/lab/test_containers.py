@@ -19,7 +19,7 @@ from corpus.node.storage import Pool
 
 from tests import sshd
 from tests.lab.guest import root_file_system
-from tests.machine import CHECKOUT, Machine, deadline, run
+from tests.machine import CHECKOUT, Machine, deadline, free_port, run
 
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(os.geteuid() != 0, reason="LXC's containers need root")]
 
@@ -375,50 +375,80 @@ def test_states(pool: Pool, name: str, folder: Path) -> None:
     assert apply("absent") == (True, False)
 
 
-def test_salt_cloud(pool: Pool, name: str, folder: Path) -> None:
-    """On this machine itself; nothing answers on the bus, and nobody needs it."""
+@contextlib.contextmanager
+def node(root: Path, pool: Pool) -> Iterator[None]:
+    """A master, and a compute node that is its minion."""
+    publish, answer = free_port(), free_port()
+    ports = {"publish_port": publish, "auto_accept": True, "worker_threads": 2}
+    common = json.loads((root / "etc/master").read_text())
+    (root / "etc/master").write_text(json.dumps({**common, **ports, "interface": "127.0.0.1", "ret_port": answer}))
+    settings = {"id": "node", "master": "127.0.0.1", "publish_port": publish, "master_port": answer}
+    (root / "etc/minion").write_text(json.dumps({**common, **settings, "corpus.pool": str(pool.path)}))
+    commands = [str(Path(sys.executable).parent / name) for name in ("salt-master", "salt-minion", "salt")]
+    with contextlib.ExitStack() as stack:
+        for command in commands[:2]:
+            argv = [command, "-c", str(root / "etc"), "-l", "quiet"]
+            daemon = stack.enter_context(
+                subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+            )
+            stack.callback(daemon.terminate)
+        for _ in deadline(120):
+            if "True" in run([commands[2], "-c", str(root / "etc"), "-t", "3", "node", "test.ping"]).output:
+                break
+        yield
+
+
+@pytest.mark.parametrize("where", ["here", "node"])
+def test_salt_cloud(pool: Pool, name: str, folder: Path, where: str) -> None:
+    """On this machine itself, where nothing answers on the bus and nobody needs it; and on a node that is a minion."""
     if pool.driver.name != "overlay":
         return
-    root = folder / "cloud"
+    root = folder / f"cloud-{where}"
     for part in ("etc", "root/pki"):
         (root / part).mkdir(parents=True)
     common = {"root_dir": str(root / "root"), "module_dirs": [str(CHECKOUT)], "enable_fqdns_grains": False}
-    (root / "etc/master").write_text(json.dumps({**common, "pki_dir": str(root / "root/pki")}))
-    (root / "etc/minion").write_text(json.dumps({**common, "id": "node", "file_client": "local"}))
-    (root / "etc/cloud").write_text(
-        json.dumps({"log_file": str(root / "root/cloud.log"), "pki_dir": str(root / "root/pki")})
-    )
-    (root / "etc/cloud.providers").write_text(json.dumps({"here": {"driver": "mc_lxc", "pool": str(pool.path)}}))
+    provider = {"driver": "mc_lxc", **({"node": "node"} if where == "node" else {"pool": str(pool.path)})}
     profile = {
-        "provider": "here",
+        "provider": "one",
         "image": "base",
         "bridge": None,
         "memory": 300 * MIB,
         "minion": {"master": "10.9.9.9"},
     }
-    (root / "etc/cloud.profiles").write_text(json.dumps({"guest": profile}))
+    written: dict[str, dict[str, Any]] = {
+        "master": common,
+        "minion": {**common, "id": "node", "file_client": "local"},
+        "cloud": {"log_file": str(root / "root/cloud.log")},
+        "cloud.providers": {"one": provider},
+        "cloud.profiles": {"guest": profile},
+    }
+    for file, content in written.items():
+        (root / "etc" / file).write_text(json.dumps(content))
 
     def cloud(*words: str) -> Any:
-        ended = run(
-            [str(Path(sys.executable).parent / "salt-cloud"), "-c", str(root / "etc"), "-y", "--out=json", *words]
-        )
+        program = str(Path(sys.executable).parent / "salt-cloud")
+        ended = run([program, "-c", str(root / "etc"), "-y", "--out=json", *words])
         assert ended.status == 0, ended.said
         assert "Traceback" not in ended.said, ended.said
         return json.loads(ended.output)
 
-    made = cloud("-p", "guest", name)
-    assert made[name]["state"] == "running", made
-    assert (root / "root/pki/minions" / name).read_text() == containers.minion_key(pool, name)
-    assert "10.9.9.9" in out(pool, name, "cat", "/etc/salt/minion")
-    assert cloud("-Q")["here"]["mc_lxc"][name]["image"] == "base-1"
-    assert cloud("-F")["here"]["mc_lxc"][name]["memory"] == 300 * MIB
-    assert "stopped" in json.dumps(cloud("-a", "stop", name))
-    assert containers.listed(pool)[name]["state"] == "STOPPED"
-    cloud("-a", "start", name)
-    assert containers.listed(pool)[name]["state"] == "RUNNING"
-    cloud("-d", name)
-    assert containers.listed(pool) == {}
-    assert not (root / "root/pki/minions" / name).exists()
+    with node(root, pool) if where == "node" else contextlib.nullcontext():
+        made = cloud("-p", "guest", name)
+        assert made[name]["state"] == "running", made
+        (key,) = root.rglob(f"minions/{name}")
+        assert key.read_text() == containers.minion_key(pool, name)
+        assert "10.9.9.9" in out(pool, name, "cat", "/etc/salt/minion")
+        assert cloud("-Q")["one"]["mc_lxc"][name]["image"] == "base-1"
+        assert cloud("-F")["one"]["mc_lxc"][name]["memory"] == 300 * MIB
+        assert "already exists" in json.dumps(cloud("-p", "guest", name))
+        assert "stopped" in json.dumps(cloud("-a", "stop", name))
+        assert containers.listed(pool)[name]["state"] == "STOPPED"
+        cloud("-a", "start", name)
+        assert containers.listed(pool)[name]["state"] == "RUNNING"
+        cloud("-d", name)
+        assert containers.listed(pool) == {}
+        assert not key.exists()
+        assert "base-1" in cloud("--list-images", "one")["one"]["mc_lxc"]
 
 
 @pytest.fixture
