@@ -663,7 +663,11 @@ def draining(arguments: Mapping[str, Any]) -> list[Step]:
 
     def move(run: Run) -> dict[str, str]:
         moved = {}
+        with run.cloud.registry.reading() as session:  # those that moved before we were interrupted are away
+            left = {guest.name for guest in wiring.node(session, run.data["name"]).guests}
         for name in run.data["guests"]:
+            if name not in left:
+                continue
             report = operations.run(run.cloud, "guest.move", {"name": name, "node": run.arguments["to"]}, run.who)
             if not report["result"]:
                 raise CorpusError(f"{name} stays: {report['comment']}")

@@ -128,6 +128,21 @@ class Journal:
             found = [cls(registry, row) for row in rows]
         yield from found
 
+    def is_outdated(self) -> bool:
+        """Tell whether something was done to the same subject after this operation."""
+        from sqlalchemy import select
+
+        from corpus.controller.registry import models
+
+        with self._registry.reading() as session:
+            ours = session.scalars(select(models.Operation).where(models.Operation.uuid == self.uuid)).one()
+            later = select(models.Operation.id).where(
+                models.Operation.subject == ours.subject,
+                models.Operation.id > ours.id,
+                models.Operation.state == "done",
+            )
+            return session.scalar(later.limit(1)) is not None
+
     def entry(self, name: str) -> Entry:
         """Return a step's entry."""
         return next(entry for entry in self.entries if entry.name == name)

@@ -58,6 +58,8 @@ def create(arguments: Mapping[str, Any]) -> Sequence[Step]:
 
     def make(run: Run) -> str:
         machines = at(run.cloud, account)
+        if "ours" not in run.data:  # one that stands still, or is being made by another: not for us to destroy
+            run.remember(ours=machines.find(name) is None)
         key = access.kept_key(_identity(run.cloud), f"corpus@{run.cloud.settings.zone}")
         made = machines.create(
             name, str(arguments["image"]), str(arguments["size"]), key.public, str(arguments.get("user_data") or "")
@@ -66,7 +68,8 @@ def create(arguments: Mapping[str, Any]) -> Sequence[Step]:
         return f"{made.id} at {made.address}"
 
     def destroy(run: Run) -> None:
-        at(run.cloud, account).destroy(name)
+        if run.data.get("ours"):
+            at(run.cloud, account).destroy(name)
 
     def _remember(run: Run, address: str) -> None:
         if not run.test:

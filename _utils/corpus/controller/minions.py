@@ -30,6 +30,8 @@ _LIKE_KEYWORD = re.compile(r"[^\d\W][\w.-]*=")
 #: Seconds of silence after which a minion is asked whether it still works on the call; and that it has to answer that.
 PATIENCE = 10.0
 ANSWERING = 15.0
+#: Seconds within which the master keeps a return that it told of
+KEEPING = 5.0
 
 
 class Minions:
@@ -209,8 +211,24 @@ class _Call:
         while (left := until - time.monotonic()) > 0:
             event = self._client.event.get_event(wait=left, tag=tag, match_type="startswith", full=True)
             if event and event["tag"] == tag:
-                return dict(event["data"])
+                found = self._kept(jid or self._jid)
+                if found is not None:
+                    return found
         return None
+
+    def _kept(self, jid: str) -> dict[str, Any] | None:
+        """Return what the master kept of the minion's return, or None when there is nothing.
+
+        Any minion can fire an event with any tag; what is in the job cache came from the minion itself.
+        """
+        end = time.monotonic() + KEEPING
+        while True:  # the event is fired just before
+            there = self._client.returners[f"{self._client.opts['master_job_cache']}.get_jid"](jid)
+            if self._minion in there:
+                return {**there[self._minion], "jid": jid}
+            if time.monotonic() >= end:
+                return None
+            time.sleep(0.005)
 
     def answer(self, timeout: float) -> dict[str, Any]:
         """Return what the minion returned; ask now and then whether it still works on it."""
@@ -239,6 +257,8 @@ class _Call:
 def _judged(minion_id: str, function: str, answer: Mapping[str, Any]) -> Any:
     """Return what a function returned, or raise what it complained about."""
     value = answer.get("return")
+    if isinstance(value, Mapping) and value.get("result", True) is None:
+        return value  # what would be changed: no failure, although Salt counts it as one
     if answer.get("retcode", 0) == 0 and answer.get("success", True) is not False:
         return value
     raise MinionFailed(f"{function} on {minion_id}: {_complaint(value)}", value)

@@ -223,8 +223,16 @@ def resume(cloud: Cloud, operation: str | None = None) -> list[dict[str, Any]]:
             subjects = find(journal.kind).subjects(journal.arguments)
             with _held(cloud, "mc_controller.resume", subjects, journal.who):
                 now = Journal.load(cloud.registry, journal.uuid)
+                if operation is not None and now.state == "failed" and now.is_outdated():
+                    raise UsageError(
+                        f"{now.kind} {now.uuid} failed, but {subjects[0]} was worked on since: to undo it now could hurt "
+                        "what was made later. See mc_registry.check for what it left."
+                    )
                 if now.state in UNFINISHED or (operation is not None and now.state == "failed"):
                     reports.append(_settle(cloud, now))
+        except UsageError:
+            if operation is not None:
+                raise
         except Locked:  # it is under way, or will be settled by who works on the same subject
             if operation is not None:
                 raise
@@ -344,7 +352,7 @@ class _Work:
             return self._back(message)
 
     def _back(self, message: str) -> dict[str, Any]:
-        left = []
+        left = ""
         for step in reversed(self._steps):
             entry = self._journal.entry(step.name)
             if step.undo is None or not entry.taken:
@@ -352,16 +360,16 @@ class _Work:
             try:
                 self._record(step, "undoing")
                 step.undo(self._run)
-            except Exception as err:  # the others are undone nevertheless
+            except Exception as err:
                 if not isinstance(err, CorpusError):
                     log.exception("%s: undoing %s", self._kind.name, step.name)
-                left.append(f"{step.name} could not be undone: {_words(err)}")
-                self._record(step, "failed", left[-1] if not entry.message else f"{entry.message} {left[-1]}")
-            else:
-                self._record(step, "undone")
+                left = f"{step.name} could not be undone: {_words(err)}"
+                self._record(step, "failed", left if not entry.message else f"{entry.message} {left}")
+                break  # what was made before may be in use by what is still there: an address, a name
+            self._record(step, "undone")
         self.changes.clear()
         if left:
-            comment = f"{message} {' '.join(left)} Try again: mc_controller.resume {self._journal.uuid}"
+            comment = f"{message} {left} Try again: mc_controller.resume {self._journal.uuid}"
             self._journal.become("failed", comment)
         else:
             comment = f"{message} Everything is as it was before."

@@ -146,7 +146,16 @@ def traffic(session: Session, node: ComputeNode) -> dict[str, Any]:
         if fqdn not in served.setdefault(guest_id, []):
             served[guest_id].append(fqdn)
     guests = session.execute(
-        select(Guest.id, Guest.name, Guest.address, Guest.address6, Guest.ssh_port, Guest.http_port, Owner.name)
+        select(
+            Guest.id,
+            Guest.name,
+            Guest.address,
+            Guest.address6,
+            Guest.ssh_port,
+            Guest.http_port,
+            Guest.settings,
+            Owner.name,
+        )
         .outerjoin(Platform, Guest.platform_id == Platform.id)
         .outerjoin(Owner, Platform.owner_id == Owner.id)
         .where(Guest.node_id == node.id, Guest.state != "deleting")
@@ -164,9 +173,9 @@ def traffic(session: Session, node: ComputeNode) -> dict[str, Any]:
                 "ssh_port": ssh_port,
                 "http_port": http_port,
                 "names": served.get(number, []),
-                "owner": owner or "",
+                "owner": settings.get("owner") or owner or "",
             }
-            for number, name, address, address6, ssh_port, http_port, owner in guests
+            for number, name, address, address6, ssh_port, http_port, settings, owner in guests
             if address or address6
         ],
     }

@@ -13,6 +13,8 @@ from corpus import identifiers
 from corpus.controller import operations
 from corpus.controller.operations import Run, Step
 from corpus.errors import Conflict, CorpusError, MinionFailed, UsageError
+from corpus.identifiers import shown
+from corpus.secrets import telling
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -30,6 +32,19 @@ def _subjects(arguments: Mapping[str, Any]) -> list[str]:
     return [f"project:{arguments.get('name', '')}", *(f"guest:{guest}" for guest in guests)]
 
 
+def without_secrets(settings: Mapping[str, Any] | None) -> None:
+    """See that settings of a project tell no secrets: they are kept in the journal and published to every minion.
+
+    :raises UsageError: they may
+    """
+    for key in settings or {}:
+        if key == "env" or telling(key):
+            raise UsageError(
+                f"{shown(key)} may hold secrets, which do not travel this way: set it on the guest (mc_project.env_set), "
+                "or push it with the project's pillar."
+            )
+
+
 # --- create -----------------------------------------------------------------------------------------------------------
 
 
@@ -39,6 +54,7 @@ def creation(arguments: Mapping[str, Any]) -> list[Step]:
     identifiers.project_name(arguments.get("name"))
     for owner in arguments.get("owners") or ():
         _login(owner)
+    without_secrets(arguments.get("settings"))
     return [
         Step("register the project", _registered, _register, _unregister),
         Step("let its owners in", _owned, _own, None, repeatable=True),
@@ -187,6 +203,7 @@ def placing(arguments: Mapping[str, Any]) -> list[Step]:
     identifiers.host_name(arguments.get("guest"))
     if arguments.get("domain"):
         identifiers.domain_name(arguments["domain"])
+    without_secrets(arguments.get("settings"))
     return [
         Step("look at both", _placeable),
         Step("register the placement", _placed, _place, _displace),
@@ -230,7 +247,12 @@ def _domain(session: Session, run: Run) -> str:
         return str(run.arguments["domain"])
     at = guest(session, run.arguments["guest"])
     others = [one for one in at.placements if one.project.name != run.arguments["name"]]
-    return f"{run.arguments['name']}.{host(at)}" if others else host(at)
+    return f"{_label(run)}.{host(at)}" if others else host(at)
+
+
+def _label(run: Run) -> str:
+    """The project's name as a label of DNS, which knows no underscore."""
+    return str(run.arguments["name"]).replace("_", "-")
 
 
 def _named(run: Run) -> bool:
@@ -355,10 +377,22 @@ def _not_placed(run: Run) -> bool:
 
 
 def _forget_placement(run: Run) -> None:
-    """The names below the guest's own go with it."""
+    """The names that it was given go with it."""
+    from sqlalchemy import select
+
+    from corpus.controller.registry.models import Operation
+
     with run.cloud.registry.reading() as session:
         at = guest(session, run.arguments["guest"])
-        names = [one.fqdn for one in at.names if one.fqdn.startswith(f"{run.arguments['name']}.{host(at)}")]
+        wanted = select(Operation).where(
+            Operation.kind == "project.place", Operation.subject == _subjects(run.arguments)[0]
+        )
+        given = {
+            one.data.get("named")
+            for one in session.scalars(wanted)
+            if one.arguments.get("guest") == run.arguments["guest"]
+        } | {f"{_label(run)}.{host(at)}"}
+        names = [one.fqdn for one in at.names if one.fqdn in given]
     _forget_names(run, names)
     _displace(run)
 

@@ -135,6 +135,27 @@ def test_an_undo_that_fails_is_told_and_can_be_tried_again(site: Site) -> None:
     assert operations.looked_up(site.cloud, report["operation"])["state"] == "undone"
 
 
+def test_what_stands_below_something_that_cannot_be_undone_stays(site: Site) -> None:
+    (site.folder / "stuck.roof").touch()
+    report = site.run("house.build", fail="door")
+    assert "roof could not be undone" in report["comment"]
+    assert site.parts() == ["roof", "walls"]
+    assert states(report)["walls"] == "done"
+    (site.folder / "stuck.roof").unlink()
+    assert operations.resume(site.cloud, report["operation"])[0]["result"] is False
+    assert site.parts() == []
+
+
+def test_what_failed_is_not_undone_once_its_subject_was_worked_on_again(site: Site) -> None:
+    (site.folder / "stuck.walls").touch()
+    failed = site.run("house.build", fail="door")
+    (site.folder / "stuck.walls").unlink()
+    assert site.run("house.build")["result"] is True
+    with pytest.raises(UsageError, match="house:villa was worked on since"):
+        operations.resume(site.cloud, failed["operation"])
+    assert site.parts() == ["door", "roof", "walls"]
+
+
 def test_what_is_not_essential_may_fail(site: Site) -> None:
     report = site.run("house.build", fail="tell")
     assert report["result"] is True
