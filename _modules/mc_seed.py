@@ -11,9 +11,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from corpus.door import translated
-from corpus.node import seeds
+from corpus.node import seeds, storage
 
 if TYPE_CHECKING:
+    __opts__: dict[str, Any]
     __salt__: dict[str, Any]
 
 __virtualname__ = "mc_seed"
@@ -23,7 +24,11 @@ def __virtual__():
     return __virtualname__
 
 
-def create(name: str, image: str, start: bool = True, **settings: Any) -> dict[str, Any]:
+def _pool(path: str | None) -> storage.Pool:
+    return storage.Pool.open(path or __opts__.get("corpus.pool"))
+
+
+def create(name: str, image: str, start: bool = True, guest: str | None = None, **settings: Any) -> dict[str, Any]:
     """
     Make a container with the files of its seed, which is used up then.
 
@@ -35,6 +40,10 @@ def create(name: str, image: str, start: bool = True, **settings: Any) -> dict[s
 
     start
         Start it, too.
+
+    guest
+        The uuid of the guest that it is for; the container keeps it. One that was made for the same guest before, from
+        an earlier seed whose keys nobody knows any more, is made anew; any other that is there is an error.
 
     settings
         As :py:func:`mc_lxc.create <mc_lxc.create>` takes them.
@@ -49,10 +58,26 @@ def create(name: str, image: str, start: bool = True, **settings: Any) -> dict[s
     """
     settings = {key: value for key, value in settings.items() if not key.startswith("__")}  # Salt adds its own
     with translated(), seeds.taken(name) as files:
+        files = {**files, **seeds.mark(guest)}
         report = __salt__["mc_lxc.create"](name, image, files=files, **settings)
-        if not report["changes"]:  # made from an earlier seed: nobody knows those keys any more
+        if not report["changes"]:
+            seeds.same(_pool(settings.get("pool")), name, guest)
             __salt__["mc_lxc.destroy"](name)
             report = __salt__["mc_lxc.create"](name, image, files=files, **settings)
     if start:
         __salt__["mc_lxc.start"](name)
     return report
+
+
+def owner(name: str, pool: str | None = None) -> str | None:
+    """
+    Return the uuid of the guest that a container was made for; nothing when it was made for none.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt node1 mc_seed.owner shop
+    """
+    with translated():
+        return seeds.owner(_pool(pool), name)

@@ -58,7 +58,7 @@ def creation(arguments: Mapping[str, Any]) -> list[Step]:
     return [
         Step("owner", check=_admitted),
         Step("address and ssh port", _registered, _register, _unregister, repeatable=True),
-        Step("container", _existing, _clone, _destroy, repeatable=True),
+        Step("container", _existing, _clone, _unmake, repeatable=True),
         Step("DNS", _existing, _name, _unname, repeatable=True),
         Step("registration on the node", _existing, _wire, _unwire, repeatable=True),
         Step("minion", _existing, _attach, None, repeatable=True),
@@ -269,6 +269,7 @@ def _clone(run: Run) -> str:
     from corpus.controller.registry import allocation
 
     facts, cloud = run.data["guest"], run.cloud
+    _claim(run)
     with cloud.registry.reading() as session:
         guest = wiring.guest(session, facts["uuid"])
         node, image = guest.node, guest.image
@@ -296,18 +297,56 @@ def _clone(run: Run) -> str:
         wiring.known_hosts(cloud).learn(known, facts["ssh_port"], host_key.public)
     # Not in the job: its arguments are published to every minion.
     reached.run("sh", "-c", _LEAVE, "sh", facts["name"], stdin=json.dumps(files))
-    wiring.call(cloud, facts["node_minion"], "mc_seed.create", facts["name"], name, timeout=120, **settings)
+    wiring.call(
+        cloud, facts["node_minion"], "mc_seed.create", facts["name"], name, guest=facts["uuid"], timeout=120, **settings
+    )
     return f"{facts['name']} from {name} on {facts['node']}"
+
+
+def _claim(run: Run) -> None:
+    """Remember that container and keys are made by this operation; only then may they be undone.
+
+    :raises UsageError: others made them before
+    """
+    from corpus.controller import preseed
+
+    if run.data.get("made"):
+        return
+    facts = run.data["guest"]
+    if facts["name"] in wiring.call(run.cloud, facts["node_minion"], "mc_lxc.list", timeout=60):
+        if wiring.call(run.cloud, facts["node_minion"], "mc_seed.owner", facts["name"], timeout=60) != facts["uuid"]:
+            raise UsageError(
+                f"There is a container {facts['name']} on {facts['node']} already, which is not this guest's: "
+                "choose another name, or destroy it there (mc_lxc.destroy)."
+            )
+    elif preseed.accepted(wiring.master(run.cloud), facts["minion"]) is not None:
+        raise UsageError(
+            f"The master accepts a minion {facts['minion']} already, which is not this guest's: "
+            "choose another name, or delete its key (salt-key)."
+        )
+    run.remember(made=True)
 
 
 _LEAVE = 'umask 077 && mkdir -p /run/corpus/seeds && cat > "/run/corpus/seeds/$1.json"'
 
 
+def _unmake(run: Run) -> None:
+    if run.data.get("made"):
+        _destroy(run)
+
+
 def _destroy(run: Run) -> None:
-    facts = run.data.get("guest")
-    if facts is None:
-        return
+    """Remove container and keys, which go by the guest's name; not those of another guest that has the name now."""
+    from sqlalchemy import select
+
     from corpus.controller import preseed
+    from corpus.controller.registry.models import Guest
+
+    facts = run.data["guest"]
+    with run.cloud.registry.reading() as session:
+        now = session.scalar(select(Guest.uuid).where(Guest.name == facts["name"]))
+    if now not in (None, facts["uuid"]):
+        return
 
     wiring.call(run.cloud, facts["node_minion"], "mc_lxc.destroy", facts["name"], timeout=120)
     preseed.forget(wiring.master(run.cloud), facts["minion"])
@@ -492,7 +531,8 @@ def deletion(arguments: Mapping[str, Any]) -> list[Step]:
 
 def _doomed(run: Run) -> str:
     with run.cloud.registry.session() as session:
-        found = wiring.guest(session, run.arguments["name"])
+        known = run.data.get("guest")  # by another name for it, it could be a later guest
+        found = wiring.guest(session, known["uuid"] if known else run.arguments["name"])
         facts = facts_of(session, found)
         found.state = "deleting"
     if "guest" not in run.data:

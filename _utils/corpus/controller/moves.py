@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from corpus import identifiers
 from corpus.controller import guests, operations, wiring
 from corpus.controller.operations import Run, Step
-from corpus.errors import UsageError
+from corpus.errors import CorpusError, UsageError
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -199,7 +199,21 @@ def _send(run: Run, final: bool) -> Any:
 
 
 def _copy(run: Run) -> str | None:
+    facts, to = run.data["guest"], run.data["to"]
+    if not run.data.get("made"):
+        if facts["name"] in _states(run, to["minion"]):
+            raise UsageError(
+                f"There is a container {facts['name']} on {to['name']} already, which is not this guest's: "
+                "destroy it there (mc_lxc.destroy), or choose another node."
+            )
+        run.remember(made=True)
     return _said(_send(run, final=False))
+
+
+def _states(run: Run, minion: str) -> dict[str, str]:
+    """The containers that a node has now, and LXC's words for what they do."""
+    found = wiring.call(run.cloud, minion, "mc_lxc.list", timeout=60)
+    return {str(name): str(one["state"]) for name, one in found.items()}
 
 
 def _said(report: Any) -> str | None:
@@ -207,8 +221,12 @@ def _said(report: Any) -> str | None:
 
 
 def _discard(run: Run) -> None:
-    """Take away what was copied."""
+    """Take away what this move copied, as long as there is what it was copied from."""
     facts, to = run.data["guest"], run.data["to"]
+    if not run.data.get("made"):
+        return
+    if facts["name"] not in _states(run, facts["node_minion"]):
+        raise CorpusError(f"{facts['name']} is on {to['name']} alone: it stays there.")
     wiring.call(run.cloud, to["minion"], "mc_lxc.destroy", facts["name"], timeout=600)
 
 
@@ -219,7 +237,12 @@ def _stop(run: Run) -> None:
 
 
 def _start_again(run: Run) -> None:
-    facts = run.data["guest"]
+    facts, to = run.data["guest"], run.data["to"]
+    there = _states(run, to["minion"]).get(facts["name"], "STOPPED")
+    if there != "STOPPED":
+        raise CorpusError(
+            f"{facts['name']} is {there.lower()} on {to['name']}: it is not started on {facts['node']}, too."
+        )
     if run.data["state"] == "running":
         wiring.call(run.cloud, facts["node_minion"], "mc_lxc.start", facts["name"], timeout=120)
     _was(run)
@@ -227,7 +250,7 @@ def _start_again(run: Run) -> None:
 
 def _copy_rest(run: Run) -> str | None:
     facts, to = run.data["guest"], run.data["to"]
-    if facts["name"] in wiring.call(run.cloud, to["minion"], "mc_lxc.list", timeout=60):
+    if facts["name"] in _states(run, to["minion"]):
         return None  # a run that died came that far
     said = _said(_send(run, final=True))
     wiring.call(run.cloud, to["minion"], "mc_lxc.receive", facts["name"], timeout=600, **run.data["settings"])

@@ -1,0 +1,224 @@
+"""What an operation on a guest undoes: what it made itself, and never what was there before or came afterwards."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from corpus.controller import guests, operations, preseed, wiring
+from corpus.controller.cloud import Cloud
+from corpus.controller.journal import Memory
+from corpus.controller.operations import Run, Step
+from corpus.controller.settings import Settings
+from corpus.errors import CorpusError, MinionFailed, UsageError
+from corpus.node import containers, seeds, storage
+
+from tests.registries import registry_at
+from tests.unit.controller import tenants
+
+FIRST, SECOND = "n1.corpus.test", "n2.corpus.test"
+OTHER = "11111111-2222-3333-4444-555555555555"
+
+
+class Nodes:
+    """Stands for the minions of nodes: their containers and what became of them."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, dict[str, str]] = {FIRST: {}, SECOND: {}}
+        self.owners: dict[str, str] = {}
+        self.snapshots: dict[str, list[str]] = {}
+        self.called: list[tuple[str, str]] = []
+
+    def call(self, minion: str, function: str, *words: Any, timeout: float = 0, **_settings: Any) -> Any:
+        self.called.append((minion, function))
+        there, name = self.states[minion], words[0] if words else None
+        if function == "mc_lxc.list":
+            return {name: {"state": state} for name, state in there.items()}
+        if function == "mc_seed.owner":
+            return self.owners.get(str(name))
+        if function == "mc_lxc.snapshots":
+            return {label: {"taken": ""} for label in self.snapshots.get(str(name), ())}
+        if function == "mc_lxc.snapshot":
+            raise MinionFailed(f"{minion}: no room")
+        if function == "mc_lxc.destroy":
+            there.pop(str(name), None)
+        elif function in ("mc_lxc.start", "mc_lxc.stop"):
+            there[str(name)] = "RUNNING" if function == "mc_lxc.start" else "STOPPED"
+        elif function == "mc_lxc.delete_snapshot":
+            self.snapshots[str(name)].remove(words[1])
+        return {"result": True, "changes": {}, "comment": ""}
+
+
+class Site:
+    """Two nodes with guests of two tenants in a registry."""
+
+    def __init__(self, home: Path, registry: Any) -> None:
+        self.nodes = Nodes()
+        self.cloud = Cloud(Settings(home=home), {"pki_dir": str(home / "pki"), "cachedir": str(home / "cache")})
+        self.cloud.registry, self.cloud.minions = registry, self.nodes  # type: ignore[assignment]
+        tenants.fill(registry)
+
+    def run(self, kind: str, arguments: dict[str, Any], **data: Any) -> Run:
+        return Run(self.cloud, kind, arguments, "ada", Memory(data))
+
+    def step(self, run: Run, name: str) -> Step:
+        return next(step for step in operations.find(run.kind).steps(run.arguments) if step.name == name)
+
+    def do(self, run: Run, name: str) -> Any:
+        do = self.step(run, name).do
+        assert do is not None
+        return do(run)
+
+    def undo(self, run: Run, name: str) -> None:
+        undo = self.step(run, name).undo
+        assert undo is not None
+        undo(run)
+
+    def facts(self, name: str) -> dict[str, Any]:
+        with self.cloud.registry.reading() as session:
+            return guests.facts_of(session, wiring.guest(session, name))
+
+    def state(self, name: str, becomes: str | None = None) -> str:
+        with self.cloud.registry.session() as session:
+            guest = wiring.guest(session, name)
+            guest.state = becomes or guest.state
+            return guest.state
+
+    def accept(self, minion: str, key: str) -> None:
+        preseed.accept(wiring.master(self.cloud), minion, key)
+
+    def accepted(self, minion: str) -> str | None:
+        return preseed.accepted(wiring.master(self.cloud), minion)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with registry_at(tmp_path) as registry:
+        yield Site(tmp_path / "site", registry)
+
+
+# --- create -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_create_leaves_a_container_alone_that_it_did_not_make(site: Site) -> None:
+    run = site.run("guest.create", {"name": "ada1"}, guest=site.facts("ada1"))
+    site.nodes.states[FIRST]["ada1"] = "RUNNING"
+    site.accept("ada1.corpus.test", "its key")
+    for owner in ({}, {"ada1": OTHER}):
+        site.nodes.owners = owner
+        with pytest.raises(UsageError, match=r"a container ada1 on n1\.corpus\.test already.*\(mc_lxc\.destroy\)"):
+            site.do(run, "container")
+        site.undo(run, "container")
+    assert site.nodes.states[FIRST] == {"ada1": "RUNNING"}
+    assert site.accepted("ada1.corpus.test") == "its key"
+
+
+def test_a_create_leaves_a_minion_alone_that_was_accepted_before(site: Site) -> None:
+    run = site.run("guest.create", {"name": "ada1"}, guest=site.facts("ada1"))
+    site.accept("ada1.corpus.test", "its key")
+    with pytest.raises(UsageError, match=r"accepts a minion ada1\.corpus\.test already.*\(salt-key\)"):
+        site.do(run, "container")
+    site.undo(run, "container")
+    assert site.accepted("ada1.corpus.test") == "its key"
+    assert (FIRST, "mc_lxc.destroy") not in site.nodes.called
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_create_undoes_what_it_made(site: Site, there: bool) -> None:
+    facts = site.facts("ada1")
+    if there:  # what an earlier attempt for the same guest left
+        site.nodes.states[FIRST]["ada1"], site.nodes.owners["ada1"] = "STOPPED", facts["uuid"]
+    run = site.run("guest.create", {"name": "ada1"}, guest={**facts, "node_host": "127.0.0.1"})
+    with pytest.raises(CorpusError):  # n1 is not to be reached by ssh
+        site.do(run, "container")
+    assert run.data["made"] is True
+    site.nodes.states[FIRST]["ada1"] = "RUNNING"
+    site.accept("ada1.corpus.test", "our key")
+    site.undo(run, "container")
+    assert site.nodes.states[FIRST] == {}
+    assert site.accepted("ada1.corpus.test") is None
+
+
+def test_a_container_is_made_anew_for_the_same_guest_alone(tmp_path: Path) -> None:
+    pool, _ = storage.initialize(str(tmp_path / "pool"), "directory", None, boot=False)
+    (tmp_path / "tree/etc").mkdir(parents=True)
+    pool.import_image(str(tmp_path / "tree"), "debian", "1")
+    with pytest.raises(UsageError, match="no uuid"):
+        seeds.mark("../x")
+    containers.create(pool, "shop", "debian-1", seeds.mark(OTHER), bridge=None)
+    containers.create(pool, "plain", "debian-1", seeds.mark(None), bridge=None)
+    assert (seeds.owner(pool, "shop"), seeds.owner(pool, "plain")) == (OTHER, None)
+    seeds.same(pool, "shop", OTHER)
+    for name, guest in (("shop", None), ("shop", OTHER.replace("1", "2")), ("plain", None), ("plain", OTHER)):
+        with pytest.raises(UsageError, match=f"There is a container {name} already, made for something else"):
+            seeds.same(pool, name, guest)
+    mark = pool.containers / "shop/rootfs/etc/corpus/guest"
+    mark.write_bytes(b"\xff\xfe")
+    assert seeds.owner(pool, "shop") is None
+
+
+# --- delete -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_delete_that_is_finished_late_leaves_a_later_guest_alone(site: Site) -> None:
+    run = site.run("guest.delete", {"name": "ada1", "confirm": "ada1"})
+    site.do(run, "guest")
+    with site.cloud.registry.session() as session:
+        wiring.guest(session, "ada1").uuid = OTHER
+    site.state("ada1", "running")
+    site.nodes.states[FIRST]["ada1"] = "RUNNING"
+    site.accept("ada1.corpus.test", "its key")
+    with pytest.raises(UsageError, match="There is no guest"):
+        site.do(run, "guest")
+    site.do(run, "container")
+    assert (site.state("ada1"), site.nodes.states[FIRST]) == ("running", {"ada1": "RUNNING"})
+    assert site.accepted("ada1.corpus.test") == "its key"
+
+
+# --- move -------------------------------------------------------------------------------------------------------------
+
+
+def moving(site: Site) -> Run:
+    """A move of ada1 to the second node, planned."""
+    site.nodes.states[FIRST]["ada1"] = "RUNNING"
+    run = site.run("guest.move", {"name": "ada1", "node": SECOND})
+    site.do(run, "where to")
+    assert site.state("ada1") == "moving"
+    return run
+
+
+def test_a_move_leaves_a_container_alone_that_it_did_not_copy(site: Site) -> None:
+    run = moving(site)
+    site.nodes.states[SECOND]["ada1"] = "RUNNING"
+    with pytest.raises(UsageError, match=r"There is a container ada1 on n2\.corpus\.test already"):
+        site.do(run, "copy while it runs")
+    site.undo(run, "copy while it runs")
+    assert site.nodes.states[SECOND] == {"ada1": "RUNNING"}
+    del site.nodes.states[SECOND]["ada1"]
+    site.do(run, "copy while it runs")
+    site.nodes.states[SECOND]["ada1"] = "STOPPED"
+    site.do(run, "copy while it runs")  # after a run that died
+    site.undo(run, "copy while it runs")
+    assert site.nodes.states[SECOND] == {}
+
+
+def test_a_move_does_not_take_the_last_copy_away(site: Site) -> None:
+    run = moving(site)
+    site.do(run, "copy while it runs")
+    site.nodes.states[SECOND]["ada1"] = "STOPPED"
+    del site.nodes.states[FIRST]["ada1"]
+    with pytest.raises(CorpusError, match=r"ada1 is on n2\.corpus\.test alone: it stays there"):
+        site.undo(run, "copy while it runs")
+    assert site.nodes.states[SECOND] == {"ada1": "STOPPED"}
+
+
+def test_a_move_that_is_undone_never_lets_both_run(site: Site) -> None:
+    run = moving(site)
+    site.do(run, "stop")
+    site.nodes.states[SECOND]["ada1"] = "RUNNING"
+    with pytest.raises(CorpusError, match=r"ada1 is running on n2\.corpus\.test: it is not started on n1"):
+        site.undo(run, "stop")
+    assert site.nodes.states[FIRST] == {"ada1": "STOPPED"}
+    site.nodes.states[SECOND]["ada1"] = "STOPPED"
+    site.undo(run, "stop")
+    assert (site.nodes.states[FIRST], site.state("ada1")) == ({"ada1": "RUNNING"}, "running")
