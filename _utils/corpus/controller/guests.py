@@ -86,6 +86,11 @@ def _admitted(run: Run) -> bool:
         _image(session, node, run.arguments.get("image"))
         person = owner(session, run.arguments.get("owner"))
         there = session.scalar(select(Guest).where(Guest.name == name))
+        if there is not None and there.state in ("deleting", "moving", "failed"):
+            raise UsageError(
+                f"There is a guest {name} already, and it is {there.state}: finish what was begun "
+                f"(mc_controller.resume), or delete it (mc_guest.delete {name})."
+            )
         if there is not None and there.state != "creating" and not _same(there, platform, node):
             raise UsageError(
                 f"There is a guest {name} already, on {there.node.name}: delete it, or choose another name."

@@ -31,7 +31,7 @@ def moving(arguments: Mapping[str, Any]) -> list[Step]:
     """Everything that can fail for long comes before the guest is stopped."""
     identifiers.host_name(arguments.get("name"))
     return [
-        Step("where to", _possible, _plan, repeatable=True),
+        Step("where to", _possible, _plan, _was, repeatable=True),
         Step("place there", None, _reserve, _release, repeatable=True),
         Step("key between the nodes", None, _introduce, _part, repeatable=True),
         Step("copy while it runs", None, _copy, _discard, repeatable=True),
@@ -69,12 +69,20 @@ def _possible(run: Run) -> bool:
 
 def _plan(run: Run) -> str:
     """Remember where it was, so that it can be there again."""
+    if "guest" not in run.data:
+        run.remember(**_found(run))
+    facts, to = run.data["guest"], run.data["to"]
+    with run.cloud.registry.session() as session:
+        wiring.guest(session, facts["uuid"]).state = "moving"
+    return f"{facts['name']}: from {facts['node']} to {to['name']}"
+
+
+def _found(run: Run) -> dict[str, Any]:
     with run.cloud.registry.session() as session:
         guest = wiring.guest(session, run.arguments["name"])
         target = wiring.node(session, run.arguments.get("node"))
-        facts = guests.facts_of(session, guest)
-        found: dict[str, Any] = {
-            "guest": facts,
+        return {
+            "guest": guests.facts_of(session, guest),
             "platform": guest.platform.uuid if guest.platform else None,
             "state": guest.state,
             "to": {
@@ -85,9 +93,6 @@ def _plan(run: Run) -> str:
                 "platform": _platform_there(session, guest, target),
             },
         }
-        guest.state = "moving"
-    run.remember(**found)
-    return f"{facts['name']}: from {facts['node']} to {found['to']['name']}"
 
 
 def _platform_there(session: Session, guest: Guest, target: ComputeNode) -> str | None:
@@ -113,6 +118,8 @@ def _platform_there(session: Session, guest: Guest, target: ComputeNode) -> str 
 
 def _was(run: Run) -> None:
     """Let the registry say what it said before."""
+    if "guest" not in run.data:
+        return
     with run.cloud.registry.session() as session:
         wiring.guest(session, run.data["guest"]["uuid"]).state = run.data["state"]
 

@@ -113,6 +113,18 @@ def test_a_create_leaves_a_container_alone_that_it_did_not_make(site: Site) -> N
     assert site.accepted("ada1.corpus.test") == "its key"
 
 
+@pytest.mark.parametrize("state", ["deleting", "moving", "failed"])
+def test_a_guest_that_is_not_whole_is_not_said_to_be_there_already(site: Site, state: str) -> None:
+    run = site.run("guest.create", {"name": "ada1", "platform": FIRST})
+    check = site.step(run, "owner").check
+    assert check is not None
+    with site.cloud.registry.session() as session:
+        wiring.node(session, FIRST).guest_types = ["lxc"]
+    site.state("ada1", state)
+    with pytest.raises(UsageError, match=rf"it is {state}: .*mc_controller\.resume.*mc_guest\.delete ada1"):
+        check(run)
+
+
 def test_a_create_leaves_a_minion_alone_that_was_accepted_before(site: Site) -> None:
     run = site.run("guest.create", {"name": "ada1"}, guest=site.facts("ada1"))
     site.accept("ada1.corpus.test", "its key")
@@ -185,6 +197,16 @@ def moving(site: Site) -> Run:
     site.do(run, "where to")
     assert site.state("ada1") == "moving"
     return run
+
+
+def test_a_move_that_dies_at_any_moment_knows_how_the_guest_was(site: Site) -> None:
+    run = moving(site)
+    site.do(run, "where to")  # a process that died does not remember "moving"
+    assert run.data["state"] == "running"
+    site.undo(run, "where to")
+    assert site.state("ada1") == "running"
+    site.undo(site.run("guest.move", run.arguments), "where to")  # before anything was remembered
+    assert site.state("ada1") == "running"
 
 
 def test_a_move_leaves_a_container_alone_that_it_did_not_copy(site: Site) -> None:
