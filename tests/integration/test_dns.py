@@ -172,6 +172,20 @@ def test_some_names_alone_can_be_reconciled(dns: PowerDns, server: Server) -> No
     assert not zones.reconcile(wanted, ZONE, server, only=["elsewhere.test"])
 
 
+def test_a_clients_own_zone_is_left_to_them(dns: PowerDns, server: Server) -> None:
+    ours = Record("shop.corpus.test", "A", ("192.0.2.1",))
+    theirs = [Record("www.client.org", "A", ("192.0.2.1",)), Record("www.client.org", "AAAA", ("2001:db8::1",))]
+    with pytest.raises(CorpusError, match=r"No zone of .* has shop\.corpus\.test, www\.client\.org"):
+        zones.reconcile_all([ours, *theirs], server)
+    zones.create(server, ZONE, NS)
+    done = zones.reconcile_all([ours, *theirs], server)
+    assert [list(found.changes) for found in done] == [["shop.corpus.test A"]]
+    only = ["www.client.org", "shop.corpus.test"]
+    assert not any(zones.reconcile_all([ours, *theirs], server, only=only))
+    with pytest.raises(CorpusError, match=r"No zone of .* has client\.org: mc_dns\.create_zone"):
+        zones.reconcile_all([ours, *theirs, Record("client.org", "TXT", ("a word",))], server)
+
+
 def test_what_cannot_be_is_one_sentence(dns: PowerDns, server: Server, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"There is no zone corpus\.test on the DNS server"):
         zones.reconcile([], ZONE, server)

@@ -77,20 +77,22 @@ def reconcile_all(
 ) -> list[Differences]:
     """Like :func:`reconcile`, in every zone of the server.
 
-    What cannot be in one zone does not keep the others from being changed.
+    What cannot be in one zone does not keep the others from being changed. Addresses (and PTRs) of names that are in no
+    zone of the server are left to whoever has their zone: a guest may bear the name of a client.
 
-    :raises UsageError: a record, other than a PTR, is in no zone of the server
+    :raises CorpusError: another record is in no zone of the server, or it has none at all but reverse ones
     """
     with nullcontext() if plan else server.writing():
         zones = server.zones()
         homes = [found.name for found in zones]
         records: dict[str, list[Record]] = {name: [] for name in homes}
+        foreign = {"PTR", "A", "AAAA"} if any(not name.endswith(".arpa") for name in homes) else {"PTR"}
         homeless = []
         for record in _computed(wanted):
             place = home(record.name, homes)
             if place is not None:
                 records[place].append(record)
-            elif record.type != "PTR" and (only is None or record.name in only):
+            elif record.type not in foreign and (only is None or record.name in only):
                 homeless.append(record.name)
         found, failures = [], []
         for name in homes:
