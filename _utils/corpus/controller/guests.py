@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 from collections.abc import Mapping
@@ -686,16 +685,23 @@ def trimming(arguments: Mapping[str, Any]) -> list[Step]:
 
 @operations.kind("guest.snapshot")
 def keeping(arguments: Mapping[str, Any]) -> list[Step]:
-    """Take a snapshot."""
+    """Take a snapshot; an older one of the same label is never touched."""
+
+    def unlabelled(run: Run) -> bool:
+        name, label = run.arguments["name"], run.arguments["label"]
+        if str(label) in on_node(run.cloud, name, "mc_lxc.snapshots"):
+            raise UsageError(
+                f"{name} has a snapshot {label} already: choose another label, or delete it (mc_guest.delete_snapshot)."
+            )
+        return False
 
     def keep(run: Run) -> dict[str, Any]:
         return _on_node(run, "mc_lxc.snapshot", run.arguments["label"], timeout=600)
 
     def drop(run: Run) -> None:
-        with contextlib.suppress(CorpusError):  # there may be none
-            _on_node(run, "mc_lxc.delete_snapshot", run.arguments["label"], timeout=600)
+        _on_node(run, "mc_lxc.delete_snapshot", run.arguments["label"], timeout=600)
 
-    return [Step("guest", _there), Step("snapshot", None, keep, drop)]
+    return [Step("label", unlabelled), Step("snapshot", None, keep, drop)]
 
 
 @operations.kind("guest.restore", forward=True)

@@ -27,6 +27,7 @@ class Nodes:
         self.states: dict[str, dict[str, str]] = {FIRST: {}, SECOND: {}}
         self.owners: dict[str, str] = {}
         self.snapshots: dict[str, list[str]] = {}
+        self.broken = {"mc_lxc.snapshot"}
         self.called: list[tuple[str, str]] = []
 
     def call(self, minion: str, function: str, *words: Any, timeout: float = 0, **_settings: Any) -> Any:
@@ -38,14 +39,14 @@ class Nodes:
             return self.owners.get(str(name))
         if function == "mc_lxc.snapshots":
             return {label: {"taken": ""} for label in self.snapshots.get(str(name), ())}
-        if function == "mc_lxc.snapshot":
+        if function in self.broken:
             raise MinionFailed(f"{minion}: no room")
         if function == "mc_lxc.destroy":
             there.pop(str(name), None)
         elif function in ("mc_lxc.start", "mc_lxc.stop"):
             there[str(name)] = "RUNNING" if function == "mc_lxc.start" else "STOPPED"
         elif function == "mc_lxc.delete_snapshot":
-            self.snapshots[str(name)].remove(words[1])
+            self.snapshots[str(name)] = [one for one in self.snapshots.get(str(name), ()) if one != words[1]]
         return {"result": True, "changes": {}, "comment": ""}
 
 
@@ -185,6 +186,27 @@ def test_a_delete_that_is_finished_late_leaves_a_later_guest_alone(site: Site) -
     site.do(run, "container")
     assert (site.state("ada1"), site.nodes.states[FIRST]) == ("running", {"ada1": "RUNNING"})
     assert site.accepted("ada1.corpus.test") == "its key"
+
+
+# --- snapshot ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_snapshot_leaves_an_older_one_of_its_label_alone(site: Site) -> None:
+    site.nodes.snapshots["ada1"] = ["before"]
+    report = operations.run(site.cloud, "guest.snapshot", {"name": "ada1", "label": "before"}, "ada")
+    assert report["result"] is False
+    assert "ada1 has a snapshot before already: choose another label, or delete it" in report["comment"]
+    assert site.nodes.snapshots["ada1"] == ["before"]
+    assert (FIRST, "mc_lxc.delete_snapshot") not in site.nodes.called
+
+
+def test_a_snapshot_that_cannot_be_taken_away_is_told(site: Site) -> None:
+    run = {"name": "ada1", "label": "after"}
+    undone = operations.run(site.cloud, "guest.snapshot", run, "ada")
+    assert (undone["result"], "Everything is as it was before" in undone["comment"]) == (False, True)
+    site.nodes.broken.add("mc_lxc.delete_snapshot")
+    left = operations.run(site.cloud, "guest.snapshot", run, "ada")
+    assert "snapshot could not be undone: n1.corpus.test: no room" in left["comment"]
 
 
 # --- move -------------------------------------------------------------------------------------------------------------
