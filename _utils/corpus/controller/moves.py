@@ -154,7 +154,7 @@ def _release(run: Run) -> None:
 
     with run.cloud.registry.session() as session:
         guest = wiring.guest(session, run.data["guest"]["uuid"])
-        allocation.release(session, guest)
+        allocation.release(session, guest, wiring.node(session, run.data["to"]["name"]))
         guest.state = run.data["state"]
 
 
@@ -227,8 +227,15 @@ def _said(report: Any) -> str | None:
     return str(report.get("comment")) if isinstance(report, Mapping) else None
 
 
+def _may_go_back(run: Run) -> None:
+    """:raises CorpusError: it is there, and what it was here is being removed"""
+    if run.data.get("arrived"):
+        raise CorpusError(f"{run.data['guest']['name']} is on {run.data['to']['name']} already: it stays there.")
+
+
 def _discard(run: Run) -> None:
     """Take away what this move copied, as long as there is what it was copied from."""
+    _may_go_back(run)
     facts, to = run.data["guest"], run.data["to"]
     if not run.data.get("made"):
         return
@@ -244,6 +251,7 @@ def _stop(run: Run) -> None:
 
 
 def _start_again(run: Run) -> None:
+    _may_go_back(run)
     facts, to = run.data["guest"], run.data["to"]
     there = _states(run, to["minion"]).get(facts["name"], "STOPPED")
     if there != "STOPPED":
@@ -290,8 +298,10 @@ def _unsettle(run: Run) -> None:
     """Let the registry say that it is where it was, and DNS and both nodes with it."""
     from sqlalchemy import select
 
+    from corpus.controller.registry import allocation
     from corpus.controller.registry.models import Platform
 
+    _may_go_back(run)
     facts = run.data["guest"]
     with run.cloud.registry.session() as session:
         guest = wiring.guest(session, facts["uuid"])
@@ -299,9 +309,12 @@ def _unsettle(run: Run) -> None:
         if guest.node_id != node.id:
             guest.platform = None
             session.flush()
-            guest.node = node
-            guest.address, guest.address6, guest.ssh_port = facts["address"], facts["address6"], facts["ssh_port"]
-            session.flush()
+            if allocation.reserved(session, node, guest) is not None:
+                allocation.settle(session, guest, node)
+            else:  # it had no port for ssh, or no address
+                guest.node = node
+                guest.address, guest.address6, guest.ssh_port = facts["address"], facts["address6"], facts["ssh_port"]
+                session.flush()
             if run.data["platform"]:
                 guest.platform = session.scalar(select(Platform).where(Platform.uuid == run.data["platform"]))
     wiring.names(run.cloud, _all_names(run))
@@ -315,6 +328,7 @@ def _start(run: Run) -> None:
 
 
 def _stop_there(run: Run) -> None:
+    _may_go_back(run)
     with_it = run.data["guest"]["name"]
     wiring.call(run.cloud, run.data["to"]["minion"], "mc_lxc.stop", with_it, timeout=120)
 
@@ -348,13 +362,18 @@ def _answers(run: Run) -> str:
 
 
 def _unwire(run: Run) -> dict[str, Any]:
+    run.remember(arrived=True)
     return wiring.traffic(run.cloud, run.data["guest"]["node"])
 
 
 def _remove(run: Run) -> None:
+    from corpus.controller.registry import allocation
+
     facts = run.data["guest"]
     if facts["ssh_port"] != run.data["place"]["port"]:
         for host in (one for one in facts["names"] if not one.startswith("*.")):
             wiring.known_hosts(run.cloud).forget(host, facts["ssh_port"])
     wiring.known_hosts(run.cloud).forget(facts["node_host"], facts["ssh_port"])
     wiring.call(run.cloud, facts["node_minion"], "mc_lxc.destroy", facts["name"], timeout=600)
+    with run.cloud.registry.session() as session:  # what it had there was its own as long as it could go back
+        allocation.release(session, wiring.guest(session, facts["uuid"]), wiring.node(session, facts["node"]))

@@ -174,10 +174,21 @@ def test_a_guest_that_moves_has_its_place_there_before_it_is_there(nodes: Regist
     with nodes.session() as session:
         guest = session.scalars(select(Guest)).one()
         assert (guest.node.name, guest.address, guest.address6, guest.ssh_port) == ("n2", "10.64.2.2", None, 40000)
+        first = Place("10.64.1.2", "fd00:64:1::2", 40000)  # nobody else gets it while the guest may go back
+        assert allocation.reserved(session, _on(session, "n1"), guest) == first
+        assert allocation.place(session, _on(session, "n1")) == Place("10.64.1.3", "fd00:64:1::3", 40001)
+        assert allocation.settle(session, guest, _on(session, "n1")) == first
+        assert (guest.node.name, Place(guest.address or "", guest.address6, guest.ssh_port or 0)) == ("n1", first)
+        second = _on(session, "n2")
+        assert allocation.reserved(session, second, guest) == reserved
+        allocation.settle(session, guest, second)
+        allocation.release(session, guest, second)  # nothing
+        assert allocation.reserved(session, _on(session, "n1"), guest) == first
+        allocation.release(session, guest, _on(session, "n1"))
         assert session.scalars(select(Reservation)).all() == []
-        assert allocation.place(session, _on(session, "n1")) == Place("10.64.1.2", "fd00:64:1::2", 40000)
+        assert allocation.place(session, _on(session, "n1")) == first
         with pytest.raises(CorpusError, match="Nothing is reserved for the guest moved"):
             allocation.settle(session, guest, _on(session, "n1"))
         allocation.reserve(session, _on(session, "n1"), guest)
-        allocation.release(session, guest)
+        allocation.release(session, guest, _on(session, "n1"))
         assert allocation.reserved(session, _on(session, "n1"), guest) is None

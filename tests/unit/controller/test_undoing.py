@@ -9,9 +9,12 @@ from corpus.controller import guests, operations, preseed, wiring
 from corpus.controller.cloud import Cloud
 from corpus.controller.journal import Memory
 from corpus.controller.operations import Run, Step
+from corpus.controller.registry import allocation
+from corpus.controller.registry.models import Reservation
 from corpus.controller.settings import Settings
 from corpus.errors import CorpusError, MinionFailed, UsageError
 from corpus.node import containers, seeds, storage
+from sqlalchemy import select
 
 from tests.registries import registry_at
 from tests.unit.controller import tenants
@@ -266,3 +269,41 @@ def test_a_move_that_is_undone_never_lets_both_run(site: Site) -> None:
     site.nodes.states[SECOND]["ada1"] = "STOPPED"
     site.undo(run, "stop")
     assert (site.nodes.states[FIRST], site.state("ada1")) == ({"ada1": "RUNNING"}, "running")
+
+
+def test_a_guest_that_moves_can_go_back_to_its_address_until_it_is_there_for_good(site: Site) -> None:
+    before = site.facts("ada1")
+    run = moving(site)
+    for step in ("place there", "registry"):
+        site.do(run, step)
+    there = site.facts("ada1")
+    assert (there["node"], there["address"]) == (SECOND, run.data["place"]["address"])
+    with site.cloud.registry.reading() as session:
+        taken = allocation.place(session, wiring.node(session, FIRST))
+        assert before["address"] != taken.address
+        assert before["ssh_port"] != taken.ssh_port
+    site.undo(run, "registry")
+    site.undo(run, "registry")
+    assert site.facts("ada1") == before
+    with site.cloud.registry.reading() as session:  # its copy is still there
+        assert allocation.place(session, wiring.node(session, SECOND)).address != there["address"]
+    site.undo(run, "place there")
+    with site.cloud.registry.reading() as session:
+        assert session.scalars(select(Reservation)).all() == []
+    for step in ("place there", "registry", "traffic here", "container here"):
+        site.do(run, step)
+    with site.cloud.registry.reading() as session:
+        assert session.scalars(select(Reservation)).all() == []
+        assert allocation.place(session, wiring.node(session, FIRST)).address == before["address"]
+    assert site.nodes.states[FIRST] == {}
+
+
+def test_a_move_is_not_undone_once_the_guest_is_there(site: Site) -> None:
+    run = moving(site)
+    for step in ("place there", "copy while it runs", "registry", "start there", "traffic here"):
+        site.do(run, step)
+    for step in ("start there", "registry", "stop", "copy while it runs"):
+        with pytest.raises(CorpusError, match=r"ada1 is on n2\.corpus\.test already: it stays there"):
+            site.undo(run, step)
+    assert site.nodes.states[SECOND] == {"ada1": "RUNNING"}
+    assert site.facts("ada1")["node"] == SECOND

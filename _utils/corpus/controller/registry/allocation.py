@@ -86,12 +86,16 @@ def reserve(session: Session, node: ComputeNode, guest: Guest, first_port: int =
     found = reserved(session, node, guest)
     if found is None:
         found = place(session, node, first_port)
-        values = {"address": found.address, "address6": found.address6, "ssh_port": str(found.ssh_port)}
-        for kind, value in values.items():
-            if value is not None:
-                session.add(Reservation(node_id=node.id, guest_id=guest.id, kind=kind, value=value))
-        session.flush()
+        _keep(session, node.id, guest, found)
     return found
+
+
+def _keep(session: Session, node: int, guest: Guest, wanted: Place) -> None:
+    values = {"address": wanted.address, "address6": wanted.address6, "ssh_port": str(wanted.ssh_port)}
+    for kind, value in values.items():
+        if value is not None:
+            session.add(Reservation(node_id=node, guest_id=guest.id, kind=kind, value=value))
+    session.flush()
 
 
 def reserved(session: Session, node: ComputeNode, guest: Guest) -> Place | None:
@@ -105,24 +109,31 @@ def reserved(session: Session, node: ComputeNode, guest: Guest) -> Place | None:
     return Place(values["address"], values.get("address6"), int(values["ssh_port"])) if values else None
 
 
-def release(session: Session, guest: Guest) -> None:
-    """Give up what is reserved for a guest."""
-    for row in session.scalars(select(Reservation).where(Reservation.guest_id == guest.id)):
+def release(session: Session, guest: Guest, node: ComputeNode) -> None:
+    """Give up what is reserved for a guest on a node."""
+    there = select(Reservation).where(Reservation.guest_id == guest.id, Reservation.node_id == node.id)
+    for row in session.scalars(there):
         session.delete(row)
     session.flush()
 
 
 def settle(session: Session, guest: Guest, node: ComputeNode) -> Place:
-    """Let a guest have what is reserved for it on a node, and be there; what it had before is free.
+    """Let a guest have what is reserved for it on a node, and be there; what it had is reserved for it, until released.
 
-    A platform stays on its node: the caller gives the guest another one, or none, before.
+    So it can go back as it came. A platform stays on its node: the caller gives the guest another one, or none, before.
 
     :raises CorpusError: nothing is reserved for it
     """
+    for number in sorted(
+        {guest.node_id, node.id}
+    ):  # whoever chooses a place there sees it taken in one way or the other
+        turns.take(session, f"node:{number}")
     found = reserved(session, node, guest)
     if found is None:
         raise CorpusError(f"Nothing is reserved for the guest {guest.name} on the compute node {node.name}.")
-    release(session, guest)
+    release(session, guest, node)
+    if guest.address is not None and guest.ssh_port is not None:
+        _keep(session, guest.node_id, guest, Place(guest.address, guest.address6, guest.ssh_port))
     guest.node = node
     guest.address, guest.address6, guest.ssh_port = found.address, found.address6, found.ssh_port
     session.flush()
