@@ -261,7 +261,8 @@ def _unregister(run: Run) -> None:
 
     with run.cloud.registry.session() as session:
         found = session.scalar(select(Guest).where(Guest.name == str(run.arguments["name"])))
-        if found is None or ("guest" in run.data and run.data["guest"]["uuid"] != found.uuid):
+        ours = run.data["guest"]["uuid"] if "guest" in run.data else None
+        if found is None or (found.uuid != ours if ours else found.state != "creating"):
             return
         credentials(run.cloud).forget(session, f"guest:{found.uuid}")
         session.delete(found)

@@ -235,12 +235,18 @@ def _may_go_back(run: Run) -> None:
 
 def _discard(run: Run) -> None:
     """Take away what this move copied, as long as there is what it was copied from."""
+    from sqlalchemy import select
+
+    from corpus.controller.registry.models import ComputeNode, Guest
+
     _may_go_back(run)
     facts, to = run.data["guest"], run.data["to"]
     if not run.data.get("made"):
         return
-    if facts["name"] not in _states(run, facts["node_minion"]):
-        raise CorpusError(f"{facts['name']} is on {to['name']} alone: it stays there.")
+    with run.cloud.registry.reading() as session:
+        lives = session.scalar(select(ComputeNode.name).join(Guest).where(Guest.name == facts["name"]))
+    if lives == to["name"] or facts["name"] not in _states(run, facts["node_minion"]):
+        raise CorpusError(f"{facts['name']} lives on {to['name']}: it stays there.")
     wiring.call(run.cloud, to["minion"], "mc_lxc.destroy", facts["name"], timeout=600)
 
 
@@ -256,7 +262,8 @@ def _start_again(run: Run) -> None:
     there = _states(run, to["minion"]).get(facts["name"], "STOPPED")
     if there != "STOPPED":
         raise CorpusError(
-            f"{facts['name']} is {there.lower()} on {to['name']}: it is not started on {facts['node']}, too."
+            f"{facts['name']} is {there.lower()} on {to['name']}: stop it there (mc_lxc.stop) "
+            f"before it is started on {facts['node']}."
         )
     if run.data["state"] == "running":
         wiring.call(run.cloud, facts["node_minion"], "mc_lxc.start", facts["name"], timeout=120)
