@@ -84,6 +84,7 @@ After=network.target
 Environment=PATH=/opt/corpus/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 ExecStart=/opt/corpus/bin/salt-minion
 KillMode=process
+TimeoutStopSec=2
 Restart=on-failure
 [Install]
 WantedBy=multi-user.target
