@@ -35,21 +35,18 @@ controller-runners-folder:
     - makedirs: true
 
 {%- if controller["systemd"] %}
-{%- for unit in ("salt-master", "corpus-resume") %}
 
-controller-{{ unit }}-unit:
+controller-salt-master-unit:
   file.managed:
-    - name: {{ controller["units"] }}/{{ unit }}.service
-    - source: salt://corpus/controller/files/{{ unit }}.service
+    - name: {{ controller["units"] }}/salt-master.service
+    - source: salt://corpus/controller/files/salt-master.service
     - template: jinja
-{%- endfor %}
 
 controller-units:
   cmd.run:
     - name: systemctl daemon-reload
     - onchanges:
       - file: controller-salt-master-unit
-      - file: controller-corpus-resume-unit
 
 controller-master-service:
   service.running:
@@ -64,10 +61,4 @@ controller-master-service:
       - file: controller-master-configuration
       - file: controller-salt-master-unit
 {%- endif %}
-
-controller-resume-service:
-  service.enabled:
-    - name: corpus-resume
-    - require:
-      - cmd: controller-units
 {%- endif %}
