@@ -162,7 +162,11 @@ def test_what_is_asked_of_guests(cloud: Cloud) -> None:
     assert guests.infos(cloud, "shop", live=False)["ssh"] == "ssh -p 40000 root@shop.corpus.test"
     with pytest.raises(UsageError, match="There is no guest 'nobody'"):
         guests.infos(cloud, "nobody", live=False)
-    assert compute_nodes.listed(cloud)["node1.corpus.test"]["guests"] == 1
+    with cloud.registry.session() as session:
+        session.add(models.DnsName(fqdn="www.corpus.test", node_id=wiring.node(session, "node1").id))
+    listed = compute_nodes.listed(cloud)["node1.corpus.test"]
+    assert (listed["guests"], listed["dns"]) == (1, ["www.corpus.test"])
+    assert compute_nodes.infos(cloud, "node1", live=False)["dns"] == ["www.corpus.test"]
     assert compute_nodes.infos(cloud, "node1", live=False)["names_of_guests"] == ["shop"]
 
 

@@ -885,27 +885,29 @@ def listed(cloud: Cloud, limit: int = 100, after: str | None = None) -> dict[str
     """
     from sqlalchemy import func, select
 
-    from corpus.controller.registry.models import ComputeNode, Guest
+    from corpus.controller.registry.models import ComputeNode, DnsName, Guest
 
     wanted = select(ComputeNode).order_by(ComputeNode.name).limit(limit)
     if after:
         wanted = wanted.where(ComputeNode.name > after)
     with cloud.registry.reading() as session:
         nodes = session.scalars(wanted).all()
-        counted = (
-            select(Guest.node_id, func.count())
-            .where(Guest.node_id.in_([node.id for node in nodes]))
-            .group_by(Guest.node_id)
-        )
+        those = [node.id for node in nodes]
+        counted = select(Guest.node_id, func.count()).where(Guest.node_id.in_(those)).group_by(Guest.node_id)
         guests_of = {row[0]: row[1] for row in session.execute(counted)}
-        return {node.name: _told(node, guests_of.get(node.id, 0)) for node in nodes}
+        names_of: dict[int | None, list[str]] = {}
+        named = select(DnsName.node_id, DnsName.fqdn).where(DnsName.node_id.in_(those)).order_by(DnsName.fqdn)
+        for number, fqdn in session.execute(named):
+            names_of.setdefault(number, []).append(fqdn)
+        return {node.name: _told(node, guests_of.get(node.id, 0), names_of.get(node.id, [])) for node in nodes}
 
 
-def _told(node: ComputeNode, count: int) -> dict[str, Any]:
+def _told(node: ComputeNode, count: int, names: list[str]) -> dict[str, Any]:
     return {
         "uuid": node.uuid,
         "state": node.state,
         "ip": [one for one in (node.address, node.address6) if one],
+        "dns": names,
         "host": node.host,
         "network": node.network,
         "guest_types": list(node.guest_types),
@@ -934,8 +936,7 @@ def infos(cloud: Cloud, given: str, live: bool = True) -> dict[str, Any]:
         node = wiring.node(session, name)
         return {
             "name": name,
-            **_told(node, len(node.guests)),
-            "names": sorted(one.fqdn for one in node.names),
+            **_told(node, len(node.guests), sorted(one.fqdn for one in node.names)),
             "keys": {key.fingerprint: key.name for key in node.keys},
             "platforms": {
                 platform.uuid: {
