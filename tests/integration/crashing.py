@@ -44,8 +44,7 @@ class Watch:
 
     def install(self) -> None:
         """Watch the journal, and whatever changes files, processes or the supervisor."""
-        from corpus import processes
-        from corpus.project.keeping import trees
+        from corpus import files, processes
         from corpus.project.keeping.journal import Journal
         from corpus.project.running.supervisord import Supervisord
 
@@ -58,7 +57,7 @@ class Watch:
             (Path, "symlink_to"),
             (os, "replace"),
             (shutil, "rmtree"),
-            (trees, "exchange"),
+            (files, "exchange"),
             (processes, "run"),
         ):
             self._patch(owner, name, self._touch)
