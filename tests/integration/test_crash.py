@@ -543,7 +543,9 @@ def test_repair_killed_is_repaired_by_the_next_call(shop: Shop, step: str) -> No
         before, after = shop.serving(), shop.other()
         shop.deploy(after, die={"record": step, "moment": "after"})
         died = shop.next_call(die={"touch": number})
-        found[f"{number} {touches[number]}"] = shop.survives(died, before, after)
+        # At the very end the repair may be over already: a run can touch the machine once less than the one that was counted.
+        over = after if step == "commit" and not shop.died() else before
+        found[f"{number} {touches[number]}"] = shop.survives(died, over, after)
     assert not {moment: words for moment, words in found.items() if words}
 
 
