@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from corpus.controller import cloud, compute_nodes, images, operations
-from corpus.door import answered, translated
+from corpus.door import translated
 from corpus.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,14 +31,6 @@ def __virtual__():
 
 def _cloud() -> Any:
     return cloud.of(globals())
-
-
-def _operation(kind: str, test: bool, **arguments: Any) -> dict[str, Any]:
-    """Run an operation for who asks."""
-    given = {key: value for key, value in arguments.items() if value is not None}
-    with translated():
-        report = operations.run(_cloud(), kind, given, cloud.who(globals()), test=bool(test))
-    return answered(report, __context__)
 
 
 def init(
@@ -112,7 +104,8 @@ def init(
 
         salt-run mc_compute_node.init node1.example.org prod identity=/root/.ssh/id_ed25519
     """
-    return _operation(
+    return operations.asked(
+        globals(),
         "compute_node.init",
         test,
         host=host,
@@ -214,7 +207,8 @@ def link(
 
         salt-run mc_compute_node.link node1.example.org prod identity=/root/.ssh/id_ed25519
     """
-    return _operation(
+    return operations.asked(
+        globals(),
         "compute_node.link",
         test,
         host=host,
@@ -255,7 +249,7 @@ def unlink(node: str, confirm: str | None = None, test: bool = False) -> dict[st
     with translated():
         if not test and confirm != node:
             raise UsageError(f"Unlinking {node} forgets its keys and credentials: say confirm={node}.")
-    return _operation("compute_node.unlink", test, node=node)
+    return operations.asked(globals(), "compute_node.unlink", test, node=node)
 
 
 def list_(limit: int = 100, after: str | None = None) -> dict[str, Any]:
@@ -323,7 +317,7 @@ def switchmode(uuid: str, mode: str, test: bool = False) -> dict[str, Any]:
 
         salt-run mc_compute_node.switchmode 1b4e28ba-2fa1-11d2-883f-0016d3cca427 cooking
     """
-    return _operation("compute_node.switchmode", test, platform=uuid, mode=mode)
+    return operations.asked(globals(), "compute_node.switchmode", test, platform=uuid, mode=mode)
 
 
 def add_key(node: str, key: str, test: bool = False) -> dict[str, Any]:
@@ -347,7 +341,7 @@ def add_key(node: str, key: str, test: bool = False) -> dict[str, Any]:
 
         salt-run mc_compute_node.add_key node1 'ssh-ed25519 AAAA… ada@laptop'
     """
-    return _operation("compute_node.add_key", test, node=node, key=key)
+    return operations.asked(globals(), "compute_node.add_key", test, node=node, key=key)
 
 
 def remove_key(node: str, key: str, test: bool = False) -> dict[str, Any]:
@@ -371,7 +365,7 @@ def remove_key(node: str, key: str, test: bool = False) -> dict[str, Any]:
 
         salt-run mc_compute_node.remove_key node1 ada@laptop
     """
-    return _operation("compute_node.remove_key", test, node=node, key=key)
+    return operations.asked(globals(), "compute_node.remove_key", test, node=node, key=key)
 
 
 def link_dns(node: str, fqdn: str, test: bool = False) -> dict[str, Any]:
@@ -395,7 +389,7 @@ def link_dns(node: str, fqdn: str, test: bool = False) -> dict[str, Any]:
 
         salt-run mc_compute_node.link_dns node1 eu.corpus.example.org
     """
-    return _operation("compute_node.link_dns", test, node=node, fqdn=fqdn)
+    return operations.asked(globals(), "compute_node.link_dns", test, node=node, fqdn=fqdn)
 
 
 def drain(node: str, to: str | None = None, test: bool = False) -> dict[str, Any]:
@@ -419,7 +413,7 @@ def drain(node: str, to: str | None = None, test: bool = False) -> dict[str, Any
 
         salt-run mc_compute_node.drain node1 to=node2
     """
-    return _operation("compute_node.drain", test, node=node, to=to)
+    return operations.asked(globals(), "compute_node.drain", test, node=node, to=to)
 
 
 def undrain(node: str, test: bool = False) -> dict[str, Any]:
@@ -440,7 +434,7 @@ def undrain(node: str, test: bool = False) -> dict[str, Any]:
 
         salt-run mc_compute_node.undrain node1
     """
-    return _operation("compute_node.undrain", test, node=node)
+    return operations.asked(globals(), "compute_node.undrain", test, node=node)
 
 
 def image_build(
@@ -472,7 +466,7 @@ def image_build(
 
         salt-run mc_compute_node.image_build sync=True
     """
-    return _operation("image.build", test, name=name, suite=suite, again=again, sync=sync)
+    return operations.asked(globals(), "image.build", test, name=name, suite=suite, again=again, sync=sync)
 
 
 def image_list() -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from corpus.controller import cloud, names, operations
 from corpus.controller.dns import powerdns
 from corpus.controller.dns import zones as rooms
-from corpus.door import answered, translated
+from corpus.door import translated
 
 if TYPE_CHECKING:
     __opts__: dict[str, Any]
@@ -55,12 +55,6 @@ def _changed(name: str, changes: dict[str, Any], test: bool) -> dict[str, Any]:
         "changes": changes,
         "comment": done if changes else "Everything is so already.",
     }
-
-
-def _operation(kind: str, test: bool, **arguments: Any) -> dict[str, Any]:
-    with translated():
-        report = operations.run(_cloud(), kind, arguments, cloud.who(globals()), test=bool(test))
-    return answered(report, __context__)
 
 
 def _values(values: str | Sequence[str] | None) -> list[str] | None:
@@ -239,7 +233,9 @@ def add(
         salt-run mc_dns.add corpus.example.org MX '[10 mx1.example.org, 20 mx2.example.org]' ttl=3600
         salt-run mc_dns.add 192.0.2.1 PTR www.example.org
     """
-    return _operation("dns.add", test, name=name, type=type, values=_values(values), ttl=ttl, replace=replace)
+    return operations.asked(
+        globals(), "dns.add", test, name=name, type=type, values=_values(values), ttl=ttl, replace=replace
+    )
 
 
 def remove(
@@ -269,7 +265,7 @@ def remove(
 
         salt-run mc_dns.remove www.corpus.example.org CNAME
     """
-    return _operation("dns.remove", test, name=name, type=type, values=_values(values))
+    return operations.asked(globals(), "dns.remove", test, name=name, type=type, values=_values(values))
 
 
 def dnssec(zone: str, on: bool | None = None, test: bool = False) -> dict[str, Any]:

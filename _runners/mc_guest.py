@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from corpus.controller import cloud, guests, operations
-from corpus.door import answered, translated
+from corpus.door import translated
 
 if TYPE_CHECKING:
     __opts__: dict[str, Any]
@@ -30,14 +30,6 @@ def __virtual__():
 
 def _cloud() -> Any:
     return cloud.of(globals())
-
-
-def _operation(kind: str, test: bool, **arguments: Any) -> dict[str, Any]:
-    """Run an operation for who asks."""
-    given = {key: value for key, value in arguments.items() if value is not None}
-    with translated():
-        report = operations.run(_cloud(), kind, given, cloud.who(globals()), test=bool(test))
-    return answered(report, __context__)
 
 
 def create(
@@ -101,7 +93,8 @@ def create(
 
         salt-run mc_guest.create node1 shop size=10G owner=ada project=shop
     """
-    return _operation(
+    return operations.asked(
+        globals(),
         "guest.create",
         test,
         platform=platform,
@@ -141,7 +134,7 @@ def delete(name: str, confirm: str | None = None, test: bool = False) -> dict[st
     """
     with translated():
         guests.confirmed(name, confirm, bool(test))
-    return _operation("guest.delete", test, name=name)
+    return operations.asked(globals(), "guest.delete", test, name=name)
 
 
 def list_(node: str | None = None) -> dict[str, Any]:
@@ -203,7 +196,7 @@ def start(name: str, test: bool = False) -> dict[str, Any]:
 
         salt-run mc_guest.start shop
     """
-    return _operation("guest.start", test, name=name)
+    return operations.asked(globals(), "guest.start", test, name=name)
 
 
 def stop(name: str, test: bool = False) -> dict[str, Any]:
@@ -224,7 +217,7 @@ def stop(name: str, test: bool = False) -> dict[str, Any]:
 
         salt-run mc_guest.stop shop
     """
-    return _operation("guest.stop", test, name=name)
+    return operations.asked(globals(), "guest.stop", test, name=name)
 
 
 def restart(name: str, test: bool = False) -> dict[str, Any]:
@@ -245,7 +238,7 @@ def restart(name: str, test: bool = False) -> dict[str, Any]:
 
         salt-run mc_guest.restart shop
     """
-    return _operation("guest.restart", test, name=name)
+    return operations.asked(globals(), "guest.restart", test, name=name)
 
 
 def enlarge(name: str, size: int | str, test: bool = False) -> dict[str, Any]:
@@ -269,7 +262,7 @@ def enlarge(name: str, size: int | str, test: bool = False) -> dict[str, Any]:
 
         salt-run mc_guest.enlarge shop +5G
     """
-    return _operation("guest.enlarge", test, name=name, size=size)
+    return operations.asked(globals(), "guest.enlarge", test, name=name, size=size)
 
 
 def trim(name: str, size: int | str, test: bool = False) -> dict[str, Any]:
@@ -293,7 +286,7 @@ def trim(name: str, size: int | str, test: bool = False) -> dict[str, Any]:
 
         salt-run mc_guest.trim shop 3G
     """
-    return _operation("guest.trim", test, name=name, size=size)
+    return operations.asked(globals(), "guest.trim", test, name=name, size=size)
 
 
 def snapshot(name: str, label: str, test: bool = False) -> dict[str, Any]:
@@ -317,7 +310,7 @@ def snapshot(name: str, label: str, test: bool = False) -> dict[str, Any]:
 
         salt-run mc_guest.snapshot shop before-upgrade
     """
-    return _operation("guest.snapshot", test, name=name, label=label)
+    return operations.asked(globals(), "guest.snapshot", test, name=name, label=label)
 
 
 def restore(name: str, label: str, test: bool = False) -> dict[str, Any]:
@@ -341,7 +334,7 @@ def restore(name: str, label: str, test: bool = False) -> dict[str, Any]:
 
         salt-run mc_guest.restore shop before-upgrade
     """
-    return _operation("guest.restore", test, name=name, label=label)
+    return operations.asked(globals(), "guest.restore", test, name=name, label=label)
 
 
 def delete_snapshot(name: str, label: str, test: bool = False) -> dict[str, Any]:
@@ -365,7 +358,7 @@ def delete_snapshot(name: str, label: str, test: bool = False) -> dict[str, Any]
 
         salt-run mc_guest.delete_snapshot shop before-upgrade
     """
-    return _operation("guest.delete_snapshot", test, name=name, label=label)
+    return operations.asked(globals(), "guest.delete_snapshot", test, name=name, label=label)
 
 
 def snapshots(name: str) -> Any:
@@ -410,7 +403,7 @@ def move(name: str, node: str, test: bool = False) -> dict[str, Any]:
 
         salt-run mc_guest.move shop node2
     """
-    return _operation("guest.move", test, name=name, node=node)
+    return operations.asked(globals(), "guest.move", test, name=name, node=node)
 
 
 def exec_(name: str, argv: str | Sequence[str], timeout: float = 60) -> dict[str, Any]:
@@ -462,7 +455,7 @@ def link_dns(name: str, fqdn: str, test: bool = False) -> dict[str, Any]:
 
         salt-run mc_guest.link_dns shop www.example.org
     """
-    return _operation("guest.link_dns", test, name=name, fqdn=fqdn)
+    return operations.asked(globals(), "guest.link_dns", test, name=name, fqdn=fqdn)
 
 
 def unlink_dns(name: str, fqdn: str, test: bool = False) -> dict[str, Any]:
@@ -486,7 +479,7 @@ def unlink_dns(name: str, fqdn: str, test: bool = False) -> dict[str, Any]:
 
         salt-run mc_guest.unlink_dns shop www.example.org
     """
-    return _operation("guest.unlink_dns", test, name=name, fqdn=fqdn)
+    return operations.asked(globals(), "guest.unlink_dns", test, name=name, fqdn=fqdn)
 
 
 def credentials(name: str) -> dict[str, str]:

@@ -33,7 +33,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from corpus.controller import cloud, machines, operations
-from corpus.door import answered, translated
+from corpus.door import translated
 
 if TYPE_CHECKING:
     __opts__: dict[str, Any]
@@ -45,12 +45,6 @@ __func_alias__ = {"list_": "list"}
 
 def __virtual__():
     return __virtualname__
-
-
-def _operation(kind: str, test: bool, **arguments: Any) -> dict[str, Any]:
-    with translated():
-        report = operations.run(cloud.of(globals()), kind, arguments, cloud.who(globals()), test=bool(test))
-    return answered(report, __context__)
 
 
 def list_(account: str) -> dict[str, Any]:
@@ -103,7 +97,9 @@ def create(
         salt-run mc_machine.create amazon node7 ami-0123456789abcdef0 m6i.large
         salt-run mc_compute_node.init 198.51.100.7 name=node7 user=admin identity=/srv/corpus/ssh/machines
     """
-    return _operation("machine.create", test, account=account, name=name, image=image, size=size, user_data=user_data)
+    return operations.asked(
+        globals(), "machine.create", test, account=account, name=name, image=image, size=size, user_data=user_data
+    )
 
 
 def destroy(account: str, name: str, test: bool = False) -> dict[str, Any]:
@@ -125,4 +121,4 @@ def destroy(account: str, name: str, test: bool = False) -> dict[str, Any]:
 
         salt-run mc_machine.destroy amazon node7
     """
-    return _operation("machine.destroy", test, account=account, name=name)
+    return operations.asked(globals(), "machine.destroy", test, account=account, name=name)

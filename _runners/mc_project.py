@@ -28,14 +28,6 @@ def __virtual__():
     return __virtualname__
 
 
-def _operation(kind: str, test: bool, caller: str | None, **arguments: Any) -> dict[str, Any]:
-    """Run an operation for who asks."""
-    given = {key: value for key, value in arguments.items() if value is not None}
-    with translated():
-        report = operations.run(cloud.of(globals()), kind, given, cloud.who(globals(), caller), test=bool(test))
-    return answered(report, __context__)
-
-
 def create(
     name: str,
     owners: list[str] | str | None = None,
@@ -68,7 +60,7 @@ def create(
         salt-run mc_project.create shop owners='[ada]'
     """
     names = [owners] if isinstance(owners, str) else owners
-    return _operation("project.create", test, caller, name=name, owners=names, settings=settings)
+    return operations.asked(globals(), "project.create", test, caller, name=name, owners=names, settings=settings)
 
 
 def place(
@@ -108,7 +100,9 @@ def place(
 
         salt-run mc_project.place shop web1
     """
-    return _operation("project.place", test, caller, name=name, guest=guest, domain=domain, settings=settings)
+    return operations.asked(
+        globals(), "project.place", test, caller, name=name, guest=guest, domain=domain, settings=settings
+    )
 
 
 def unplace(
@@ -138,7 +132,7 @@ def unplace(
 
         salt-run mc_project.unplace shop web1 confirm=shop
     """
-    return _operation("project.unplace", test, caller, name=name, guest=guest, confirm=confirm)
+    return operations.asked(globals(), "project.unplace", test, caller, name=name, guest=guest, confirm=confirm)
 
 
 def destroy(name: str, confirm: str | None = None, test: bool = False, caller: str | None = None) -> dict[str, Any]:
@@ -167,7 +161,7 @@ def destroy(name: str, confirm: str | None = None, test: bool = False, caller: s
     """
     with translated():
         guests = projects.guests_of(cloud.of(globals()), name)
-    return _operation("project.destroy", test, caller, name=name, confirm=confirm, guests=guests)
+    return operations.asked(globals(), "project.destroy", test, caller, name=name, confirm=confirm, guests=guests)
 
 
 def push(
@@ -203,7 +197,7 @@ def push(
     """
     with translated():
         guests = projects.placed_on(cloud.of(globals()), name, guest)
-    return _operation("project.push", test, caller, name=name, guests=guests, revision=revision)
+    return operations.asked(globals(), "project.push", test, caller, name=name, guests=guests, revision=revision)
 
 
 def deployments(name: str, guest: str | None = None, limit: int = 20, refresh: bool = False) -> list[dict[str, Any]]:

@@ -144,16 +144,6 @@ def test_threads_can_call_at_the_same_time(there: Master) -> None:
     assert sorted(answer["args"][0] for answer in answers) == [0, 1, 2, 3]
 
 
-def test_a_minion_can_be_forgotten(there: Master) -> None:
-    minions = there.cloud().minions
-    keys = there.folder / "master/etc/salt/pki/master/minions"
-    (keys / "old.corpus.test").write_text("key")
-    assert "old.corpus.test" in minions.accepted()
-    assert minions.forget("old.corpus.test") is True
-    assert minions.forget("old.corpus.test") is False
-    assert "old.corpus.test" not in minions.accepted()
-
-
 def test_without_a_master_it_is_said(tmp_path: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="cm-", dir="/tmp") as folder:
         alone = Master(Path(folder) / "m")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from corpus import identifiers
-from corpus.controller import operations, wiring
+from corpus.controller import operations, projects, wiring
 from corpus.controller.operations import Run, Step
 from corpus.errors import CorpusError, UsageError
 from corpus.identifiers import shown
@@ -475,7 +475,7 @@ def _project(run: Run) -> dict[str, Any]:
     report = wiring.call(run.cloud, facts["minion"], "mc_project.init_project", name, timeout=300, **settings)
     if not isinstance(report, Mapping) or report.get("result") is False:
         raise CorpusError(f"The project {name} cannot be initialized: {_comment(report)}")
-    run.remember(remotes=pushed_to(run.cloud, facts, name))
+    run.remember(remotes=pushed_to(facts, name))
     return {"project": name}
 
 
@@ -483,11 +483,10 @@ def _comment(report: Any) -> str:
     return str(report.get("comment") if isinstance(report, Mapping) else report)[:500]
 
 
-def pushed_to(cloud: Cloud, facts: Mapping[str, Any], project: str) -> dict[str, str]:
+def pushed_to(facts: Mapping[str, Any], project: str) -> dict[str, str]:
     """Return the urls that a project on a guest is pushed to, from outside."""
     host = next((fqdn for fqdn in facts["names"] if not fqdn.startswith("*.")), facts["minion"])
-    base = f"ssh://{project}@{host}:{facts['ssh_port']}/srv/projects/{project}/git"
-    return {"project": f"{base}/project.git", "pillar": f"{base}/pillar.git"}
+    return projects.remotes(project, host, facts["ssh_port"])
 
 
 def _ready(run: Run) -> None:
@@ -863,7 +862,7 @@ def infos(cloud: Cloud, name: str, live: bool = True) -> dict[str, Any]:
             "created": guest.created.isoformat(),
             "ssh": f"ssh -p {guest.ssh_port} root@{host}",
             "keys": {key.fingerprint: key.name for key in guest.keys},
-            "projects": {project: pushed_to(cloud, facts, project) for project in projects},
+            "projects": {project: pushed_to(facts, project) for project in projects},
         }
     if live:
         found["live"] = wiring.call(cloud, facts["node_minion"], "mc_lxc.infos", facts["name"], timeout=30)

@@ -129,28 +129,6 @@ class Minions:
         folder = Path(str(self._opts["pki_dir"])) / "minions"
         return {path.name for path in folder.iterdir() if not path.name.startswith(".")} if folder.is_dir() else set()
 
-    def forget(self, minion_id: str) -> bool:
-        """Remove a minion's key, whatever its state, and what the master knows of it; return whether there was any."""
-        minion_id = identifiers.domain_name(minion_id)
-        found = False
-        pki = Path(str(self._opts["pki_dir"]))
-        for state in ("minions", "minions_pre", "minions_denied", "minions_rejected"):
-            key = pki / state / minion_id
-            found |= key.exists()
-            key.unlink(missing_ok=True)
-        cache = self._opts.get("cachedir")
-        if cache:  # of its grains and pillar, which nobody shall be given any more
-            import salt.cache
-
-            store = salt.cache.factory(dict(self._opts))
-            for bank in ("grains", "pillar", "mine"):
-                try:
-                    store.flush(bank, minion_id)
-                    store.flush(f"minions/{minion_id}", bank if bank != "pillar" else "data")
-                except Exception as err:  # nothing depends on it
-                    log.debug("cache of %s: %s", minion_id, err)
-        return found
-
     @contextmanager
     def _client(self) -> Iterator[Any]:
         """A client of the master that hears what minions return; errors of the master in our words."""

@@ -210,6 +210,24 @@ def run(cloud: Cloud, kind: str, arguments: Mapping[str, Any], who: str, test: b
         return work.forward()
 
 
+def asked(
+    scope: Mapping[str, Any], kind: str, test: bool, caller: str | None = None, **arguments: Any
+) -> dict[str, Any]:
+    """Do what a runner is asked for, as who asks it; return the report, for Salt.
+
+    :param scope: the runner's ``globals()``
+    :param caller: whom a service of ours says that it asks for
+    :param arguments: those that are None were not given
+    """
+    from corpus.controller import cloud
+    from corpus.door import answered, translated
+
+    given = {key: value for key, value in arguments.items() if value is not None}
+    with translated():
+        report = run(cloud.of(scope), kind, given, cloud.who(scope, caller), test=bool(test))
+    return answered(report, scope["__context__"])
+
+
 def resume(cloud: Cloud, operation: str | None = None) -> list[dict[str, Any]]:
     """Finish or undo what processes that died left; return a report for each.
 

@@ -639,7 +639,12 @@ def placed_on(cloud: Cloud, name: str, at: str | None = None) -> list[str]:
 
 def pushed_to(at: Guest, name: str) -> dict[str, str]:
     """Return the urls that a project on a guest is pushed to."""
-    base = f"ssh://{name}@{host(at)}:{at.ssh_port or 22}/srv/projects/{name}/git"
+    return remotes(name, host(at), at.ssh_port or 22)
+
+
+def remotes(name: str, host: str, port: int) -> dict[str, str]:
+    """Return the urls of a project's repositories on a host, by what is pushed there."""
+    base = f"ssh://{name}@{host}:{port}/srv/projects/{name}/git"
     return {"project": f"{base}/project.git", "pillar": f"{base}/pillar.git"}
 
 
