@@ -226,7 +226,7 @@ def deployments(name: str, guest: str | None = None, limit: int = 20, refresh: b
         return projects.deployments(cloud.of(globals()), name, guest, limit, refresh)
 
 
-def grant(name: str, owner: str, role: str = "developer", email: str | None = None) -> dict[str, Any]:
+def grant(name: str, owner: str, role: str = "deployer", email: str | None = None) -> dict[str, Any]:
     """
     Give a person a role in a project.
 
@@ -237,7 +237,7 @@ def grant(name: str, owner: str, role: str = "developer", email: str | None = No
         Login name of the person.
 
     role
-        ``owner``, ``developer``, ``reader`` or ``sysadmin``.
+        ``owner``, ``deployer``, ``viewer`` or ``sysadmin``.
 
     email
         Mail address of a person who is not known yet, or has a new one.
@@ -246,7 +246,7 @@ def grant(name: str, owner: str, role: str = "developer", email: str | None = No
 
     .. code-block:: bash
 
-        salt-run mc_project.grant shop bob role=developer email=bob@example.org
+        salt-run mc_project.grant shop bob role=deployer email=bob@example.org
     """
     with translated():
         return answered(projects.grant(cloud.of(globals()), name, owner, role, email), __context__)

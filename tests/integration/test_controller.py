@@ -172,9 +172,9 @@ def test_people_get_roles(there: Master) -> None:
     assert "email=ADDRESS" in there.refused("mc_project.grant", "club", "bob")
     there.ok("mc_project.grant", "club", "bob", email="bob@example.org")
     assert there.ok("mc_project.grant", "club", "bob")["changes"] == {}
-    assert there.ok("mc_project.infos", "club")["roles"] == {"developer": ["bob"]}
+    assert there.ok("mc_project.infos", "club")["roles"] == {"deployer": ["bob"]}
     assert "is no role" in there.refused("mc_project.grant", "club", "bob", role="king")
-    assert there.ok("mc_project.revoke", "club", "bob")["changes"] == {"revoked": ["developer"]}
+    assert there.ok("mc_project.revoke", "club", "bob")["changes"] == {"revoked": ["deployer"]}
     there.ok("mc_project.destroy", "club", confirm="club")
 
 

@@ -194,7 +194,7 @@ def _register(run: Run) -> str:
                 size_bytes=size_of(run.arguments.get("size") or SIZE),
                 memory=size_of(run.arguments["memory"]) if run.arguments.get("memory") else None,
                 cpus=run.arguments.get("cpus"),
-                settings={"owner": run.arguments["owner"]} if run.arguments.get("owner") else {},
+                owner=owner(session, run.arguments.get("owner")),
             )
             session.add(found)
             session.flush()

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload
 
 from corpus.controller.credentials import Credentials
@@ -153,11 +153,10 @@ def traffic(session: Session, node: ComputeNode) -> dict[str, Any]:
             Guest.address6,
             Guest.ssh_port,
             Guest.http_port,
-            Guest.settings,
             Owner.name,
         )
         .outerjoin(Platform, Guest.platform_id == Platform.id)
-        .outerjoin(Owner, Platform.owner_id == Owner.id)
+        .outerjoin(Owner, func.coalesce(Guest.owner_id, Platform.owner_id) == Owner.id)
         .where(Guest.node_id == node.id, Guest.state != "deleting")
         .order_by(Guest.name)
     )
@@ -173,9 +172,9 @@ def traffic(session: Session, node: ComputeNode) -> dict[str, Any]:
                 "ssh_port": ssh_port,
                 "http_port": http_port,
                 "names": served.get(number, []),
-                "owner": settings.get("owner") or owner or "",
+                "owner": owner or "",
             }
-            for number, name, address, address6, ssh_port, http_port, settings, owner in guests
+            for number, name, address, address6, ssh_port, http_port, owner in guests
             if address or address6
         ],
     }

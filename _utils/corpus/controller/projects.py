@@ -122,7 +122,7 @@ def _own(run: Run) -> str:
 # --- roles ------------------------------------------------------------------------------------------------------------
 
 
-def grant(cloud: Cloud, name: str, owner: str, role: str = "developer", email: str | None = None) -> dict[str, Any]:
+def grant(cloud: Cloud, name: str, owner: str, role: str = "deployer", email: str | None = None) -> dict[str, Any]:
     """Give a person a role in a project; return what changed.
 
     :param owner: login name
@@ -320,7 +320,7 @@ def _ready(run: Run) -> dict[str, Any]:
             settings.setdefault("operation_mode", at.platform.operation_mode)
             settings.setdefault("default_env", at.platform.type)
         keys = {key.public.strip() for key in at.keys}
-        keys |= {key.public.strip() for role in there.roles if role.name != "reader" for key in role.owner.keys}
+        keys |= {key.public.strip() for role in there.roles if role.name != "viewer" for key in role.owner.keys}
         remotes = pushed_to(at, there.name)
     settings.setdefault("domain", domain)
     if keys:

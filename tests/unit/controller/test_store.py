@@ -9,7 +9,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from corpus.controller.registry import migrations
+from corpus.controller.registry import migrations, models
 from corpus.controller.registry.models import Base, Owner
 from corpus.controller.registry.store import Registry, alembic_configuration
 from corpus.errors import Conflict, RegistryError, UsageError
@@ -65,7 +65,7 @@ def test_a_reader_sees_one_moment(registry: Registry) -> None:
         ("INSERT INTO owners (name, created) VALUES ('Bob', '2026-01-01')", "the value cannot be (owners_name)"),
         ("INSERT INTO owners (name) VALUES ('bob')", "owners needs created"),
         (
-            "INSERT INTO roles (owner_id, name) VALUES (99, 'reader')",
+            "INSERT INTO roles (owner_id, name) VALUES (99, 'viewer')",
             "something that it refers to is not there, or something still refers to it",
         ),
         ("INSERT INTO minion_ids (minion_id) VALUES ('a'), ('a')", "the minion id is taken"),
@@ -159,8 +159,19 @@ def test_migrations_make_what_the_models_say(registry: Registry) -> None:
         for name, table in said.items():
             checks = {part.name for part in table.constraints if isinstance(part, CheckConstraint)}
             assert {found["name"] for found in made.get_check_constraints(name)} == checks
-            rules = {(part.name, part.ondelete) for part in table.foreign_key_constraints}
-            assert {(key["name"], key["options"].get("ondelete")) for key in made.get_foreign_keys(name)} == rules
+            rules = {(*part.column_keys, part.ondelete) for part in table.foreign_key_constraints}
+            found = made.get_foreign_keys(name)
+            assert {(*key["constrained_columns"], key["options"].get("ondelete")) for key in found} == rules
+
+
+def test_the_audit_can_be_written_and_read_but_not_changed(registry: Registry) -> None:
+    with registry.session() as session:
+        session.add(models.Audit(who="ada", action="guest.create", status=202))
+    for change in ("UPDATE audit SET who = 'bob'", "DELETE FROM audit"):
+        with pytest.raises(RegistryError, match="append-only"), registry.session() as session:
+            session.execute(text(change))
+    with registry.reading() as session:
+        assert session.scalars(select(models.Audit.who)).all() == ["ada"]
 
 
 def test_an_upgrade_is_done_once_by_however_many_ask(tmp_path: Path, postgres: Databases) -> None:

@@ -1,8 +1,8 @@
 """The whole registry as one YAML file, and back: a backup, or the way from SQLite to PostgreSQL.
 
 Nothing secret stands in it in the clear. Credentials, and what a telling key (``password``, ``token`` …) says in settings,
-are encrypted: with the registry's own key, which must then travel apart, or with a passphrase. One-time links and turns
-stay behind.
+are encrypted: with the registry's own key, which must then travel apart, or with a passphrase. One-time links, access
+tokens and what is soon forgotten stay behind. The audit travels to a registry that has none yet: it is never replaced.
 """
 
 from __future__ import annotations
@@ -23,7 +23,20 @@ from sqlalchemy.orm import ColumnProperty, Session
 from corpus import files
 from corpus.controller.credentials import Credentials
 from corpus.controller.registry import migrations, turns
-from corpus.controller.registry.models import Base, Credential, MinionId, OneTimeLink, Turn, UtcTime, now
+from corpus.controller.registry.models import (
+    AccessToken,
+    Audit,
+    Base,
+    Credential,
+    Event,
+    IdempotencyKey,
+    MinionId,
+    OneTimeLink,
+    Question,
+    Turn,
+    UtcTime,
+    now,
+)
 from corpus.controller.registry.store import Registry
 from corpus.errors import CorpusError, UsageError
 from corpus.secrets import Vault
@@ -32,6 +45,7 @@ FORMAT = 1
 _HEAD = "registry"
 #: What a passphrase costs to try (32 MB, about a tenth of a second), as the file says, too.
 _COST = {"n": 1 << 15, "r": 8, "p": 1}
+_BEHIND = (AccessToken, Event, IdempotencyKey, MinionId, OneTimeLink, Question, Turn)
 _KEY_FILE = "key file"
 _PASSPHRASE = 12
 
@@ -141,6 +155,8 @@ def import_(registry: Registry, path: Path, passphrase: str | None = None, repla
         _emptied(session, models, replace)
         for model in models:
             rows = content.get(model.__tablename__) or []
+            if model is Audit and session.scalar(select(Audit.id).limit(1)) is not None:
+                rows = []
             session.add_all([_object(model, row, secrets, path) for row in rows])
             session.flush()
             session.expunge_all()
@@ -162,9 +178,7 @@ def passphrase_in(path: str | None) -> str | None:
 def _models() -> list[type[Base]]:
     """The classes whose rows travel; what others refer to comes first."""
     classes = {mapper.local_table: mapper.class_ for mapper in Base.registry.mappers}
-    return [
-        classes[table] for table in Base.metadata.sorted_tables if classes[table] not in (MinionId, OneTimeLink, Turn)
-    ]
+    return [classes[table] for table in Base.metadata.sorted_tables if classes[table] not in _BEHIND]
 
 
 def _columns(model: type[Base]) -> Iterable[ColumnProperty[Any]]:
@@ -252,6 +266,7 @@ def _opening(told: Any, passphrase: str | None) -> tuple[str | None, Mapping[str
 
 
 def _emptied(session: Session, models: list[type[Base]], replace: bool) -> None:
+    models = [model for model in models if model is not Audit]
     if not replace:
         filled = [m.__tablename__ for m in models if session.scalar(select(func.count()).select_from(m))]
         if filled:

@@ -41,11 +41,13 @@ PLATFORM_TYPES = ("dev", "staging", "prod")
 OPERATION_MODES = ("editable", "cooking", "final")
 NODE_STATES = ("attaching", "ready", "draining", "unlinked", "failed")
 GUEST_STATES = ("creating", "running", "stopped", "moving", "deleting", "failed")
-ROLES = ("sysadmin", "owner", "developer", "reader")
+#: What a person may be, the strongest first.
+ROLES = ("sysadmin", "owner", "deployer", "viewer")
 OPERATION_STATES = ("planned", "running", "done", "undoing", "undone", "failed")
 STEP_STATES = ("planned", "running", "done", "skipped", "undoing", "undone", "failed")
 #: What a name may stand for: a type of DNS record, or the addresses (A and AAAA) of its target.
 NAME_KINDS = ("address", "A", "AAAA", "CNAME", "TXT", "SRV", "MX", "CAA", "NS", "PTR")
+TOKEN_KINDS = ("session", "personal")
 RESERVABLE = ("address", "address6", "ssh_port")
 
 
@@ -161,33 +163,39 @@ class Owner(Base):
     roles: Mapped[list[Role]] = relationship(back_populates="owner", cascade="all, delete-orphan")
     platforms: Mapped[list[Platform]] = relationship(back_populates="owner")
     keys: Mapped[list[SshKey]] = relationship(back_populates="owner", cascade="all, delete-orphan")
+    tokens: Mapped[list[AccessToken]] = relationship(back_populates="owner", cascade="all, delete-orphan")
 
 
 class Role(Base):
-    """What an owner may do: everywhere, or with one project."""
+    """What an owner may do: everywhere, with one project, or with one platform."""
 
     __tablename__ = "roles"
     __table_args__ = (
         _one_of("name", ROLES),
+        CheckConstraint("project_id IS NULL OR platform_id IS NULL", name="place"),
         Index(
             "uq_roles_everywhere",
             "owner_id",
             "name",
             unique=True,
-            sqlite_where=text("project_id IS NULL"),
-            postgresql_where=text("project_id IS NULL"),
+            sqlite_where=text("project_id IS NULL AND platform_id IS NULL"),
+            postgresql_where=text("project_id IS NULL AND platform_id IS NULL"),
         ),
         UniqueConstraint("owner_id", "project_id", "name"),
+        UniqueConstraint("owner_id", "platform_id", "name"),
         Index(None, "project_id"),
+        Index(None, "platform_id"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     owner_id: Mapped[int] = mapped_column(ForeignKey("owners.id", ondelete="CASCADE"))
     project_id: Mapped[int | None] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    platform_id: Mapped[int | None] = mapped_column(ForeignKey("platforms.id", ondelete="CASCADE"))
     name: Mapped[str] = mapped_column(String(20))
 
     owner: Mapped[Owner] = relationship(back_populates="roles")
     project: Mapped[Project | None] = relationship(back_populates="roles")
+    platform: Mapped[Platform | None] = relationship(back_populates="roles")
 
 
 class ComputeNode(_Addressed, Base):
@@ -270,6 +278,7 @@ class Platform(Base):
 
     node: Mapped[ComputeNode] = relationship(back_populates="platforms")
     owner: Mapped[Owner | None] = relationship(back_populates="platforms")
+    roles: Mapped[list[Role]] = relationship(back_populates="platform", cascade="all, delete-orphan")
     guests: Mapped[list[Guest]] = relationship(
         back_populates="platform", primaryjoin="Platform.id == Guest.platform_id", foreign_keys="Guest.platform_id"
     )
@@ -290,6 +299,7 @@ class Guest(_Addressed, _Named, Base):
         UniqueConstraint("node_id", "address6"),
         UniqueConstraint("node_id", "ssh_port"),
         Index(None, "platform_id"),
+        Index(None, "owner_id"),
         Index(None, "image_id"),
     )
 
@@ -299,6 +309,8 @@ class Guest(_Addressed, _Named, Base):
     minion_id: Mapped[str] = mapped_column(String(253), unique=True)
     node_id: Mapped[int] = mapped_column(ForeignKey("compute_nodes.id"))
     platform_id: Mapped[int | None]
+    owner_id: Mapped[int | None] = mapped_column(ForeignKey("owners.id"))
+    """Whose it is; None: the platform's owner's."""
     type: Mapped[str] = mapped_column(String(20), default="lxc")
     address: Mapped[str | None] = mapped_column(String(15))
     """In the node's network, without the prefix' length; see :mod:`corpus.controller.registry.allocation`."""
@@ -325,6 +337,7 @@ class Guest(_Addressed, _Named, Base):
     platform: Mapped[Platform | None] = relationship(
         back_populates="guests", primaryjoin="Platform.id == Guest.platform_id", foreign_keys="Guest.platform_id"
     )
+    owner: Mapped[Owner | None] = relationship()
     image: Mapped[Image | None] = relationship()
     names: Mapped[list[DnsName]] = relationship(back_populates="guest", cascade="all, delete-orphan")
     keys: Mapped[list[SshKey]] = relationship(back_populates="guest", cascade="all, delete-orphan")
@@ -636,6 +649,117 @@ class Deployment(Base):
         if value is not None:
             self.guest_name = value.name
         return value
+
+
+class Event(Base):
+    """Something that happened in an operation or a deployment, for whoever follows it; forgotten after some days."""
+
+    __tablename__ = "events"
+    __table_args__ = (
+        Index(None, "operation"),
+        Index(None, "project", "id"),
+        Index(None, "at"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    """Grows, and is never used again: whoever follows goes on behind the last one that they saw."""
+    at: Mapped[datetime.datetime] = mapped_column(default=now)
+    kind: Mapped[str] = mapped_column(String(30))
+    """``operation.step``, ``operation.says``, ``operation.end``, ``deployment.stage``, ``deployment.end`` …"""
+    operation: Mapped[str | None] = mapped_column(String(36))
+    """The operation's uuid."""
+    subject: Mapped[str | None] = mapped_column(String(300))
+    """What the operation changes."""
+    project: Mapped[str | None] = mapped_column(String(31))
+    guest: Mapped[str | None] = mapped_column(String(63))
+    data: Mapped[dict[str, Any]] = mapped_column(_MAPPING, default=dict)
+
+
+class Question(Base):
+    """Something that only the master can answer: asked by a service beside it, forgotten when it was read."""
+
+    __tablename__ = "questions"
+    __table_args__ = (Index(None, "asked"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    uuid: Mapped[str] = mapped_column(String(36), unique=True, default=new_uuid)
+    name: Mapped[str] = mapped_column(String(100))
+    """Which one, such as ``project.logs``."""
+    arguments: Mapped[dict[str, Any]] = mapped_column(_MAPPING, default=dict)
+    who: Mapped[str] = mapped_column(String(100))
+    asked: Mapped[datetime.datetime] = mapped_column(default=now)
+    answered: Mapped[datetime.datetime | None]
+    refused: Mapped[str | None] = mapped_column(Text)
+    """Why there is no answer, in words for who asked."""
+    blame: Mapped[str | None] = mapped_column(String(20))
+    """Whose fault that is: ``usage``, ``locked``, ``forbidden`` or ``world``."""
+    answer: Mapped[Any | None] = mapped_column(JSON)
+
+
+class AccessToken(Base):
+    """Lets a person in, or a machine in a person's name: a session after a login, or a personal token."""
+
+    __tablename__ = "access_tokens"
+    __table_args__ = (_one_of("kind", TOKEN_KINDS), Index(None, "owner_id"), Index(None, "expires"))
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    uuid: Mapped[str] = mapped_column(String(36), unique=True, default=new_uuid)
+    owner_id: Mapped[int] = mapped_column(ForeignKey("owners.id", ondelete="CASCADE"))
+    kind: Mapped[str] = mapped_column(String(20))
+    name: Mapped[str] = mapped_column(String(100))
+    """What its owner calls it; of a session, the program that logged in."""
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+    """SHA-256 of the token, hexadecimal; the token itself is nowhere."""
+    scopes: Mapped[list[str]] = mapped_column(_LIST, default=list)
+    """What it is good for; empty: for everything that its owner may."""
+    groups: Mapped[list[str]] = mapped_column(_LIST, default=list)
+    """Its owner's groups when they were looked up last."""
+    checked: Mapped[datetime.datetime] = mapped_column(default=now)
+    """When that was."""
+    address: Mapped[str | None] = mapped_column(String(45))
+    created: Mapped[datetime.datetime] = mapped_column(default=now)
+    expires: Mapped[datetime.datetime]
+    used: Mapped[datetime.datetime | None]
+
+    owner: Mapped[Owner] = relationship(back_populates="tokens")
+
+
+class Audit(Base):
+    """Who did what, from where, with which result. Triggers of the database let nothing of it be changed or deleted."""
+
+    __tablename__ = "audit"
+    __table_args__ = (Index(None, "at"), Index(None, "who", "id"), Index(None, "subject", "id"))
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime.datetime] = mapped_column(default=now)
+    who: Mapped[str] = mapped_column(String(100))
+    action: Mapped[str] = mapped_column(String(100))
+    """Such as ``guest.create`` or ``login``."""
+    subject: Mapped[str | None] = mapped_column(String(300))
+    address: Mapped[str | None] = mapped_column(String(45))
+    token: Mapped[str | None] = mapped_column(String(36))
+    """Uuid of the token that let them in."""
+    status: Mapped[int]
+    """Of the answer, as HTTP has it."""
+    operation: Mapped[str | None] = mapped_column(String(36))
+    detail: Mapped[str | None] = mapped_column(Text)
+
+
+class IdempotencyKey(Base):
+    """A creation that was asked for with a key: asked again with it, it is the same one."""
+
+    __tablename__ = "idempotency_keys"
+    __table_args__ = (UniqueConstraint("owner_id", "key"), Index(None, "created"))
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    owner_id: Mapped[int] = mapped_column(ForeignKey("owners.id", ondelete="CASCADE"))
+    key: Mapped[str] = mapped_column(String(200))
+    request: Mapped[str] = mapped_column(String(64))
+    """SHA-256 of method, path and body, hexadecimal."""
+    status: Mapped[int | None]
+    answer: Mapped[Any | None] = mapped_column(JSON)
+    created: Mapped[datetime.datetime] = mapped_column(default=now)
 
 
 class MinionId(Base):
