@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from corpus.controller import cloud, events, initialization, overview
+from corpus.controller import cloud, events, identities, initialization, overview, questions
 from corpus.controller import operations as journaled
 from corpus.door import answered, translated
 
@@ -149,3 +149,43 @@ def heard(tag: str, minion: str) -> dict[str, Any]:
     """
     with translated():
         return events.heard(cloud.of(globals()), tag, minion)
+
+
+def perform(operation: str) -> dict[str, Any]:
+    """
+    Do an operation that was queued. For the web service, not for people: it writes down who asks for what, and this
+    checks whether they may.
+
+    operation
+        Its uuid.
+
+    Returns: ``{name, result, changes, comment, operation, steps}``
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run mc_controller.perform 0d9f7c1e-4e0c-4f43-9d53-1f3bb0a7b1ce
+    """
+    with translated():
+        return answered(identities.perform(cloud.of(globals()), operation), __context__)
+
+
+def answer(question: str) -> dict[str, Any]:
+    """
+    Answer a question that was written down. For the web service, not for people.
+
+    question
+        Its uuid.
+
+    Returns: ``{result}``; the answer is in the registry, for who asked.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run mc_controller.answer 5a0c9d4e-20a5-4a53-8a2a-3d5c0e6a7f11
+    """
+    with translated():
+        questions.answer(cloud.of(globals()), question)
+    return {"result": True}

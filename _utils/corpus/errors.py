@@ -22,6 +22,14 @@ class ProjectNotFound(UsageError):
     """There is no project of that name under the projects root."""
 
 
+class NotThere(UsageError):
+    """There is no such thing, or it is not for who asked to see."""
+
+
+class Forbidden(CorpusError):
+    """Who asked may not do that."""
+
+
 class Locked(CorpusError):
     """Another deployment holds the project, or it was locked for maintenance."""
 

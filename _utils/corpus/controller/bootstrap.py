@@ -127,6 +127,7 @@ class Wish:
             key_file = Path(given.get("home", Settings.home)) / "pdns.key"
             given["dns"] = {"url": f"http://127.0.0.1:{self.dns_api_port}", "api_key_file": str(key_file)}
         given.setdefault("nameservers", [f"ns1.{zone}"])
+        given["admins"] = self.admins
         return given
 
     def read(self) -> Settings:
@@ -305,6 +306,7 @@ def master_configuration(wish: Wish) -> dict[str, Any]:
         "ext_pillar": [{"mc_corpus": {}}],
         "external_auth": {"ldap" if wish.ldap else "pam": {f"{wish.admins}%": everything}},
         "schedule": {"corpus-resume": {"function": "mc_controller.resume", "minutes": 5, "run_on_start": True}},
+        "engines": [{"mc_controller": {}}],
         "reactor": [{tag: ["salt://corpus/reactor/heard.sls"]} for tag in REACTOR],
         "enable_fqdns_grains": False,
         **{f"auth.ldap.{key}": value for key, value in wish.ldap.items() if key != "bind_password_file"},

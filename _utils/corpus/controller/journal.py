@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: States of an operation that is under way, or whose process died.
 UNFINISHED = ("planned", "running", "undoing")
+#: How long an operation may wait to be begun before it is begun by whoever settles what is left.
+WAITING = datetime.timedelta(minutes=1)
 _CALLS = "_calls"
 
 
@@ -70,6 +72,7 @@ class Journal:
     def __init__(self, registry: Registry, row: models.Operation) -> None:
         self._registry = registry
         self.uuid, self.kind, self.who, self.state = row.uuid, row.kind, row.who, row.state
+        self.subject = row.subject
         self.arguments: dict[str, Any] = dict(row.arguments)
         self.data = Memory(row.data)
         self.calls: dict[str, str] = dict(self.data.pop(_CALLS, {}))
@@ -79,16 +82,23 @@ class Journal:
 
     @classmethod
     def begin(
-        cls, registry: Registry, kind: str, subject: str, arguments: Mapping[str, Any], who: str, steps: list[str]
+        cls,
+        registry: Registry,
+        kind: str,
+        subject: str,
+        arguments: Mapping[str, Any],
+        who: str,
+        steps: list[str],
+        state: str = "running",
     ) -> Journal:
-        """Write down an operation that is about to begin."""
+        """Write down an operation that is about to begin, or (``planned``) that waits for the master to begin it."""
         from corpus.controller.registry import models
 
         with registry.session() as session:
             row = models.Operation(
-                kind=kind, subject=subject[:300], arguments=dict(arguments), state="running", who=who, data={}
+                kind=kind, subject=subject[:300], arguments=dict(arguments), state=state, who=who, data={}
             )
-            row.started = models.now()
+            row.started = models.now() if state == "running" else None
             row.steps = [models.Step(position=at, name=name, state="planned") for at, name in enumerate(steps)]
             session.add(row)
             session.flush()
@@ -127,6 +137,12 @@ class Journal:
             ).all()
             found = [cls(registry, row) for row in rows]
         yield from found
+
+    def waits_too_long(self) -> bool:
+        """Tell whether whoever should have begun it never came."""
+        from corpus.controller.registry import models
+
+        return self.state == "planned" and models.now() - self.created > WAITING
 
     def is_outdated(self) -> bool:
         """Tell whether something was done to the same subject after this operation."""
@@ -170,7 +186,18 @@ class Journal:
             written = next(one for one in row.steps if one.name == name)
             written.state, written.started = entry.state, entry.started
             written.finished, written.message = entry.finished, entry.message
+            session.add(self._event("operation.step", {**entry.told(), "state": state}))
         return entry
+
+    def said(self, line: str) -> None:
+        """Keep a line for whoever follows."""
+        with self._registry.session() as session:
+            session.add(self._event("operation.says", {"line": line}))
+
+    def _event(self, kind: str, data: Mapping[str, Any]) -> models.Event:
+        from corpus.controller.registry import models
+
+        return models.Event(kind=kind, operation=self.uuid, subject=self.subject, data=dict(data))
 
     def called(self, jid: str, minion_id: str, over: bool) -> None:
         """Note a call to a minion: on disk before it goes out, so that whoever comes next can wait for its end."""
@@ -207,5 +234,9 @@ class Journal:
 
         with self._registry.session() as session:
             row = session.scalars(select(models.Operation).where(models.Operation.uuid == self.uuid)).one()
+            if row.state != self.state:
+                told = {"state": self.state, "message": self.message or "", "kind": self.kind, "who": self.who}
+                session.add(self._event("operation.state" if self.state in UNFINISHED else "operation.end", told))
+                row.started = row.started or models.now()
             row.state, row.message, row.finished = self.state, self.message, self.finished
             row.data = self._kept()

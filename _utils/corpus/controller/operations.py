@@ -85,6 +85,8 @@ class Run:
     def say(self, line: str) -> None:
         """Show a line to whoever waits, and to who listens on the bus."""
         self.cloud.say(line)
+        if self._journal is not None:
+            self._journal.said(line)
         self.cloud.tell(f"corpus/operation/{self.operation}/says", {"operation": self.operation, "line": line})
 
     def remember(self, **facts: Any) -> None:
@@ -210,6 +212,62 @@ def run(cloud: Cloud, kind: str, arguments: Mapping[str, Any], who: str, test: b
         return work.forward()
 
 
+def queue(cloud: Cloud, kind: str, arguments: Mapping[str, Any], who: str) -> str:
+    """Write down an operation for :func:`perform`; return its uuid.
+
+    :param arguments: JSON, no secrets
+    :param who: asks for it
+    :raises UsageError: the arguments cannot be
+    :raises Locked: something is under way or waits on the same subject
+    """
+    known = find(kind)
+    arguments = json.loads(json.dumps(dict(arguments)))
+    steps = known.steps(arguments)
+    subjects = known.subjects(arguments)
+    for other in Journal.unfinished(cloud.registry):
+        if set(subjects) & set(find(other.kind).subjects(other.arguments)):
+            raise Locked(
+                f"{subjects[0]} is being worked on: {other.who} asked for {other.kind} at "
+                f"{other.created:%Y-%m-%dT%H:%M:%SZ} (operation {other.uuid}). Ask again when that is over."
+            )
+    names = [step.name for step in steps]
+    return Journal.begin(cloud.registry, kind, subjects[0], arguments, who[:100], names, state="planned").uuid
+
+
+def perform(cloud: Cloud, operation: str) -> dict[str, Any]:
+    """Do what was queued; return the report.
+
+    :param operation: its uuid
+    :raises UsageError: it was begun before
+    :raises Locked: somebody works on the same subject; the operation failed by that
+    """
+    journal = Journal.load(cloud.registry, operation)
+    known = find(journal.kind)
+    subjects = known.subjects(journal.arguments)
+    try:
+        with _held(cloud, known.name, subjects, journal.who):
+            journal = Journal.load(cloud.registry, operation)
+            if journal.state != "planned":
+                raise UsageError(f"The operation {operation} was begun before: it is {journal.state}.")
+            before = _settle_left(cloud, subjects, journal.who)
+            work = _Work(cloud, known, journal, known.steps(journal.arguments))
+            work.notes += [f"Before: {report['kind']} of {report['name']}: {report['comment']}" for report in before]
+            return work.forward()
+    except Locked as err:
+        refuse(cloud, operation, str(err))
+        raise
+
+
+def refuse(cloud: Cloud, operation: str, reason: str) -> None:
+    """Let an operation that was queued fail, before it does anything.
+
+    :param reason: in words for who asked
+    """
+    journal = Journal.load(cloud.registry, operation)
+    if journal.state == "planned":
+        journal.become("failed", reason)
+
+
 def asked(
     scope: Mapping[str, Any], kind: str, test: bool, caller: str | None = None, **arguments: Any
 ) -> dict[str, Any]:
@@ -237,7 +295,12 @@ def resume(cloud: Cloud, operation: str | None = None) -> list[dict[str, Any]]:
     journals = Journal.unfinished(cloud.registry) if operation is None else [Journal.load(cloud.registry, operation)]
     reports = []
     for journal in journals:
+        if journal.state == "planned" and not journal.waits_too_long():
+            continue
         try:
+            if journal.state == "planned":
+                reports.append(perform(cloud, journal.uuid))
+                continue
             subjects = find(journal.kind).subjects(journal.arguments)
             with _held(cloud, "mc_controller.resume", subjects, journal.who):
                 now = Journal.load(cloud.registry, journal.uuid)
@@ -460,6 +523,8 @@ def _settle_left(cloud: Cloud, ours: Sequence[str], who: str) -> list[dict[str, 
     """Settle what processes that died left on subjects that we hold; return the reports."""
     reports = []
     for journal in Journal.unfinished(cloud.registry):
+        if journal.state == "planned":  # nobody began it
+            continue
         try:
             theirs = find(journal.kind).subjects(journal.arguments)
         except CorpusError:  # of a kind that this version does not know

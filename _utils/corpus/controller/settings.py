@@ -67,6 +67,7 @@ class Settings:
     :param guest_network6: private IPv6 network of each node's guests; ``N`` stands for the node's number
     :param ssh_ports: first port of a node that leads to a guest's ssh
     :param public_addresses: at which the controller itself is reached
+    :param admins: the group (LDAP's or Unix') whose people are sysadmins
     """
 
     home: Path = Path("/srv/corpus")
@@ -80,6 +81,7 @@ class Settings:
     guest_network6: str = "fd00:64:N::/64"
     ssh_ports: int = 40000
     public_addresses: tuple[str, ...] = ()
+    admins: str = "corpus-admins"
 
     def __post_init__(self) -> None:
         if not self.registry_url:

@@ -34,7 +34,7 @@ def test_what_is_given_is_typed() -> None:
     ("given", "words"),
     [
         (["x"], "corpus is not a mapping"),
-        ({"hom": "/x"}, r"corpus\.hom is not known: there are dns, .*home"),
+        ({"hom": "/x"}, r"corpus\.hom is not known: there are admins, .*home"),
         ({"home": 3}, r"corpus\.home is 3, not a text"),
         ({"home": "srv"}, "absolute"),
         ({"ssh_ports": True}, "not a number"),

@@ -1,0 +1,41 @@
+"""
+The controller's ear
+====================
+
+Keeps what guests tell of their deployments, stage by stage, where people can follow it, and forgets it after a while.
+The master runs it:
+
+.. code-block:: yaml
+
+    engines:
+      - mc_controller: {}
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from corpus.controller import cloud, following
+
+if TYPE_CHECKING:
+    __opts__: dict[str, Any]
+
+__virtualname__ = "mc_controller"
+
+
+def __virtual__():
+    return __virtualname__
+
+
+def start() -> None:
+    """
+    Listen until the master ends.
+
+    CLI Example:
+
+    .. code-block:: yaml
+
+        engines:
+          - mc_controller: {}
+    """
+    following.listen(cloud.of(globals()))

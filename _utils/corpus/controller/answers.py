@@ -1,0 +1,26 @@
+"""What the master answers to the web: plans, people's groups, and what guests alone know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from corpus.controller import identities, operations
+from corpus.controller.questions import question
+
+if TYPE_CHECKING:
+    from corpus.controller.cloud import Cloud
+
+
+@question("people.groups", own=True)
+def groups(cloud: Cloud, arguments: Mapping[str, Any]) -> list[str]:
+    """The groups of a person now: name."""
+    return identities.groups(cloud.opts, str(arguments["name"]))
+
+
+@question("operation.plan", own=True)
+def plan(cloud: Cloud, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """What an operation would do: kind, arguments, who."""
+    kind, given, who = str(arguments["kind"]), dict(arguments["arguments"]), str(arguments["who"])
+    identities.check(cloud, who, kind, given)
+    return operations.run(cloud, kind, given, who, test=True)

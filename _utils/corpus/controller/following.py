@@ -1,0 +1,132 @@
+"""What people follow: events of operations and deployments, in the registry, in the order in which they happened.
+
+Operations write theirs with their journal. Those of deployments come from guests over the master's bus; any minion can
+put any event there, so that one counts only when the project is placed on the guest that the master says it came from.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import re
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from corpus.errors import CorpusError
+
+if TYPE_CHECKING:
+    from corpus.controller.cloud import Cloud
+    from corpus.controller.registry.models import Event
+    from corpus.controller.registry.store import Registry
+
+log = logging.getLogger(__name__)
+
+_TAG = re.compile(r"corpus/deployment/(?P<project>[^/]{1,31})/(?P<deployment>[^/]{1,100})/(?P<what>[^/]{1,40})")
+#: Longer than that is no stage's event.
+_LONGEST = 20_000
+#: How long what is followed is kept.
+KEPT = datetime.timedelta(days=7)
+_FORGETTING = 600.0
+
+
+def listen(cloud: Cloud) -> None:
+    """Keep the events of deployments until the process ends."""
+    import salt.utils.event
+
+    with salt.utils.event.get_event(
+        "master", sock_dir=cloud.opts["sock_dir"], opts=dict(cloud.opts), listen=True
+    ) as bus:
+        forgotten = 0.0
+        while True:
+            if time.monotonic() > forgotten:
+                _try(lambda: forget(cloud.registry))
+                forgotten = time.monotonic() + _FORGETTING
+            event = bus.get_event(wait=30, tag="corpus/deployment/", full=True, auto_reconnect=True)
+            if event:
+                _try(lambda event=event: keep(cloud.registry, event["tag"], event["data"]))
+
+
+def _try(work: Any) -> None:
+    try:
+        work()
+    except CorpusError as err:
+        log.warning("%s", err)
+
+
+def keep(registry: Registry, tag: str, data: Mapping[str, Any]) -> bool:
+    """Keep an event of a deployment; return whether it was one.
+
+    :param data: as the master's bus has it: ``id`` is the minion that it came from
+    """
+    from sqlalchemy import select
+
+    from corpus.controller.registry.models import Event, Guest, Placement, Project
+
+    match = _TAG.fullmatch(tag)
+    told = data.get("data")
+    if match is None or not isinstance(told, Mapping) or len(str(told)) > _LONGEST:
+        return False
+    minion, project = str(data.get("id", "")), match["project"]
+    placed = (
+        select(Guest.name)
+        .join(Placement, Placement.guest_id == Guest.id)
+        .join(Project, Placement.project_id == Project.id)
+        .where(Guest.minion_id == minion, Project.name == project)
+    )
+    with registry.session() as session:
+        guest = session.scalar(placed)
+        if guest is None:
+            return False
+        kind = match["what"] if match["what"] in ("start", "end") else "stage"
+        session.add(
+            Event(
+                kind=f"deployment.{kind}",
+                project=project,
+                guest=guest,
+                subject=f"project:{project}",
+                data={**told, "deployment": match["deployment"], "what": match["what"]},
+            )
+        )
+    return True
+
+
+def after(registry: Registry, last: int, limit: int = 500) -> Sequence[Event]:
+    """Return the events behind one, the oldest first.
+
+    :param last: its id; 0: from the first that is kept
+    """
+    from sqlalchemy import select
+
+    from corpus.controller.registry.models import Event
+
+    with registry.reading() as session:
+        return session.scalars(select(Event).where(Event.id > last).order_by(Event.id).limit(limit)).all()
+
+
+def newest(registry: Registry) -> int:
+    """Return the id of the newest event; 0 when there is none."""
+    from sqlalchemy import func, select
+
+    from corpus.controller.registry.models import Event
+
+    with registry.reading() as session:
+        return session.scalar(select(func.max(Event.id))) or 0
+
+
+def forget(registry: Registry) -> None:
+    """Remove what nobody will ask for any more: old events, questions that nobody read, keys and tokens that ended."""
+    from sqlalchemy import delete
+
+    from corpus.controller.questions import KEPT as ANSWERS
+    from corpus.controller.registry.models import AccessToken, Event, IdempotencyKey, Question, now
+
+    ends = {
+        Event.at: KEPT,
+        Question.asked: ANSWERS,
+        IdempotencyKey.created: datetime.timedelta(days=1),
+        AccessToken.expires: datetime.timedelta(0),
+    }
+    with registry.session() as session:
+        for column, age in ends.items():
+            session.execute(delete(column.class_).where(column < now() - age))

@@ -1,0 +1,305 @@
+"""Who may do what: one table for the API, its pages and the runners that do what they ask for.
+
+A person is a sysadmin (by their group, or by a role everywhere), or has roles in projects and platforms. What a role
+allows, every stronger one does, too. Who may not even see a thing is told that it is not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import ColumnElement, Select, exists, literal, or_, select, true
+from sqlalchemy.orm import aliased
+
+from corpus.controller.registry.models import (
+    ROLES,
+    ComputeNode,
+    Guest,
+    Owner,
+    Placement,
+    Platform,
+    Project,
+    Role,
+)
+from corpus.errors import Forbidden, NotThere
+from corpus.identifiers import shown
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+SYSADMIN, OWNER, DEPLOYER, VIEWER = ROLES
+
+
+@dataclass(frozen=True)
+class Person:
+    """Who asks.
+
+    :param name: the login name
+    :param sysadmin: may do everything
+    :param scopes: of the token that let them in; empty: everything that they may
+    """
+
+    name: str
+    sysadmin: bool = False
+    scopes: tuple[str, ...] = ()
+
+
+def person(session: Session, name: str, groups: Sequence[str], admins: str, scopes: Sequence[str] = ()) -> Person:
+    """Return a person of a login name and the groups that it is in.
+
+    :param admins: the group whose people are sysadmins
+    """
+    everywhere = (
+        select(Role.id)
+        .join(Owner)
+        .where(Owner.name == name, Role.name == SYSADMIN, Role.project_id.is_(None), Role.platform_id.is_(None))
+    )
+    return Person(name, admins in groups or session.scalar(everywhere) is not None, tuple(scopes))
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What an action asks for.
+
+    :param role: that is needed in each thing; None: that one is known is enough
+    :param things: the things of the arguments: ``("guest", "shop")``; none: the role is needed everywhere
+    """
+
+    role: str | None
+    things: Callable[[Mapping[str, Any]], Sequence[tuple[str, Any]]] = lambda arguments: ()
+
+
+def _named(noun: str, key: str = "name") -> Callable[[Mapping[str, Any]], Sequence[tuple[str, Any]]]:
+    return lambda arguments: [(noun, arguments.get(key))]
+
+
+def _placing(arguments: Mapping[str, Any]) -> Sequence[tuple[str, Any]]:
+    return [("project", arguments.get("name")), ("guest", arguments.get("guest"))]
+
+
+_GUEST, _PROJECT = _named("guest"), _named("project")
+
+#: What each action needs. What does not stand here is for sysadmins alone.
+RULES: dict[str, Rule] = {
+    "guest.view": Rule(VIEWER, _GUEST),
+    **{f"guest.{verb}": Rule(DEPLOYER, _GUEST) for verb in ("start", "stop", "restart", "snapshot")},
+    **{
+        f"guest.{verb}": Rule(OWNER, _GUEST)
+        for verb in (
+            "delete",
+            "enlarge",
+            "trim",
+            "restore",
+            "delete_snapshot",
+            "link_dns",
+            "unlink_dns",
+            "credentials",
+            "exec",
+        )
+    },
+    "guest.create": Rule(OWNER, _named("platform", "platform")),
+    "platform.view": Rule(VIEWER, _named("platform", "platform")),
+    "compute_node.view": Rule(VIEWER, _named("compute_node")),
+    "project.view": Rule(VIEWER, _PROJECT),
+    "project.create": Rule(None),
+    "project.place": Rule(OWNER, _placing),
+    "project.unplace": Rule(OWNER, _PROJECT),
+    **{f"project.{verb}": Rule(OWNER, _PROJECT) for verb in ("destroy", "grant", "revoke")},
+    **{
+        f"project.{verb}": Rule(DEPLOYER, _PROJECT)
+        for verb in ("push", "rollback", "maintenance", "scale", "env", "env_set", "env_unset", "plan")
+    },
+    **{f"project.{verb}": Rule(VIEWER, _PROJECT) for verb in ("deployments", "releases", "logs", "report", "stats")},
+    **{f"owner.{verb}": Rule(OWNER, _named("owner")) for verb in ("view", "add_key", "remove_key")},
+    **{f"platform.{verb}": Rule(OWNER, _named("platform", "platform")) for verb in ("grant", "revoke")},
+}
+
+
+def check(session: Session, person: Person, action: str, arguments: Mapping[str, Any]) -> None:
+    """See that a person may do something.
+
+    :param action: such as ``guest.create``: an operation's kind, or a question's name
+    :param arguments: of the action
+    :raises NotThere: it is about something that they may not see, or that is not there
+    :raises Forbidden: they may see it, but not do that
+    """
+    rule = RULES.get(action, Rule(SYSADMIN))
+    _scoped(person, action)
+    if person.sysadmin or rule.role is None:
+        return
+    things = rule.things(arguments)
+    if not things:
+        raise Forbidden(f"{person.name} may not {action.replace('.', ' ')}: that is for sysadmins.")
+    for noun, name in things:
+        has = role(session, person, noun, name)
+        if has is None:
+            raise NotThere(f"There is no {noun.replace('_', ' ')} {shown(name)}, or it is not yours to see.")
+        if ROLES.index(has) > ROLES.index(rule.role):
+            raise Forbidden(
+                f"{person.name} may not {action.replace('.', ' ')} {shown(name)}: that is for {rule.role}s, "
+                f"and {person.name} is {has} of it."
+            )
+
+
+def _scoped(person: Person, action: str) -> None:
+    """See that the token is good for that: its scopes are ``read``, a noun, or an action."""
+    if not person.scopes:
+        return
+    noun, verb = action.split(".", 1)
+    reads = verb in ("view", "deployments", "releases", "logs", "report", "stats", "plan")
+    if not ({action, noun} & set(person.scopes) or (reads and "read" in person.scopes)):
+        raise Forbidden(f"This token is not good for {action}: its scopes are {', '.join(person.scopes)}.")
+
+
+def role(session: Session, person: Person, noun: str, name: object) -> str | None:
+    """Return a person's strongest role in a thing, or None when it is not there for them.
+
+    :param noun: ``guest``, ``project``, ``platform``, ``compute_node`` or ``owner``
+    :param name: its name or uuid, of a guest or node also its minion id
+    """
+    if noun == "owner":
+        return OWNER if str(name).lower() == person.name else (SYSADMIN if person.sysadmin else None)
+    if person.sysadmin:
+        return SYSADMIN
+    found = [_FINDERS[noun](session, person, str(name)), *_everywhere(session, person)]
+    known = [one for one in found if one is not None]
+    return min(known, key=ROLES.index) if known else None
+
+
+def _everywhere(session: Session, person: Person) -> list[str]:
+    wanted = (
+        select(Role.name)
+        .join(Owner)
+        .where(Owner.name == person.name, Role.project_id.is_(None), Role.platform_id.is_(None))
+    )
+    return list(session.scalars(wanted))
+
+
+def _strongest(session: Session, wanted: Select[Any]) -> str | None:
+    found: list[str] = list(session.scalars(wanted))
+    return min(found, key=ROLES.index) if found else None
+
+
+def _in_project(session: Session, person: Person, name: str) -> str | None:
+    wanted = select(Role.name).join(Owner).join(Project, Role.project_id == Project.id)
+    return _strongest(session, wanted.where(Owner.name == person.name, or_(Project.name == name, Project.uuid == name)))
+
+
+def _in_platform(session: Session, person: Person, uuid: str) -> str | None:
+    found = session.scalar(select(Platform).where(Platform.uuid == uuid))
+    return None if found is None else _on_platform(session, person, found)
+
+
+def _on_platform(session: Session, person: Person, platform: Platform) -> str | None:
+    if platform.owner is not None and platform.owner.name == person.name:
+        return OWNER
+    wanted = select(Role.name).join(Owner).where(Owner.name == person.name, Role.platform_id == platform.id)
+    return _strongest(session, wanted)
+
+
+def _in_guest(session: Session, person: Person, name: str) -> str | None:
+    found = session.scalar(select(Guest).where(or_(Guest.name == name, Guest.uuid == name, Guest.minion_id == name)))
+    if found is None:
+        return None
+    if found.owner is not None and found.owner.name == person.name:
+        return OWNER
+    has = _on_platform(session, person, found.platform) if found.platform is not None else None
+    if has is None and session.scalar(select(exists().where(Guest.id == found.id, guests(person)))):
+        return VIEWER
+    return has
+
+
+def _in_node(session: Session, person: Person, name: str) -> str | None:
+    same = or_(ComputeNode.name == name, ComputeNode.uuid == name, ComputeNode.minion_id == name)
+    return VIEWER if session.scalar(select(exists().where(same, nodes(person)))) else None
+
+
+_FINDERS: dict[str, Callable[[Session, Person, str], str | None]] = {
+    "project": _in_project,
+    "platform": _in_platform,
+    "guest": _in_guest,
+    "compute_node": _in_node,
+}
+
+
+# --- what a list shows --------------------------------------------------------------------------------------------------
+
+
+def _me(person: Person) -> Any:
+    return select(Owner.id).where(Owner.name == person.name).scalar_subquery()
+
+
+def _sees_all(person: Person) -> ColumnElement[bool]:
+    return exists().where(Role.owner_id == _me(person), Role.project_id.is_(None), Role.platform_id.is_(None))
+
+
+def projects(person: Person) -> ColumnElement[bool]:
+    """The condition for ``Project`` that a person may see it."""
+    if person.sysadmin:
+        return true()
+    return or_(
+        Project.id.in_(select(Role.project_id).where(Role.owner_id == _me(person), Role.project_id.is_not(None))),
+        _sees_all(person),
+    )
+
+
+def platforms(person: Person) -> ColumnElement[bool]:
+    """The condition for ``Platform`` that a person may see it."""
+    if person.sysadmin:
+        return true()
+    return or_(
+        Platform.owner_id == _me(person),
+        Platform.id.in_(select(Role.platform_id).where(Role.owner_id == _me(person), Role.platform_id.is_not(None))),
+        _sees_all(person),
+    )
+
+
+def guests(person: Person) -> ColumnElement[bool]:
+    """The condition for ``Guest`` that a person may see it: theirs, on their platform, or with a project of theirs."""
+    if person.sysadmin:
+        return true()
+    platform, role = aliased(Platform), aliased(Role)
+    placed = select(Placement.guest_id).join(role, role.project_id == Placement.project_id)
+    return or_(
+        Guest.owner_id == _me(person),
+        Guest.platform_id.in_(select(platform.id).where(platform.owner_id == _me(person))),
+        Guest.platform_id.in_(
+            select(Role.platform_id).where(Role.owner_id == _me(person), Role.platform_id.is_not(None))
+        ),
+        Guest.id.in_(placed.where(role.owner_id == _me(person))),
+        _sees_all(person),
+    )
+
+
+def nodes(person: Person) -> ColumnElement[bool]:
+    """The condition for ``ComputeNode`` that a person may see it: it has a platform or a guest that they may see."""
+    if person.sysadmin:
+        return true()
+    return or_(
+        ComputeNode.id.in_(select(Platform.node_id).where(platforms(person))),
+        ComputeNode.id.in_(select(Guest.node_id).where(guests(person))),
+        _sees_all(person),
+    )
+
+
+def subject(session: Session, person: Person, words: str | None) -> bool:
+    """Tell whether a person may see operations on a subject, such as ``guest:shop``."""
+    noun, _, name = (words or "").partition(":")
+    if person.sysadmin:
+        return True
+    return noun in (*_FINDERS, "owner") and role(session, person, noun, name) is not None
+
+
+def operations(session: Session, person: Person) -> ColumnElement[bool]:
+    """The condition for ``Operation`` that a person may see it: their own, and those on what they may see."""
+    from corpus.controller.registry.models import Operation
+
+    if person.sysadmin:
+        return true()
+    return or_(
+        Operation.who == person.name,
+        Operation.subject.in_(select(literal("guest:") + Guest.name).where(guests(person))),
+        Operation.subject.in_(select(literal("project:") + Project.name).where(projects(person))),
+    )
