@@ -51,10 +51,28 @@ python3 -c 'import sys; print("python=%d.%d" % sys.version_info[:2])' 2>/dev/nul
 # --- init -------------------------------------------------------------------------------------------------------------
 
 
-@operations.kind("compute_node.init", subject=lambda arguments: f"compute_node:{arguments.get('host')}")
+def _subject(arguments: Mapping[str, Any]) -> str:
+    return f"compute_node:{arguments.get('node')}"
+
+
+def _resolved(cloud: Cloud, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The node's whole name: the one that it has when its host is one already, unless it is given a name."""
+    from sqlalchemy import select
+
+    from corpus.controller.registry.models import ComputeNode
+
+    _checked(arguments)
+    known = select(ComputeNode.name).where(
+        ComputeNode.host == arguments["host"], ComputeNode.ssh_port == arguments.get("port", 22)
+    )
+    with cloud.registry.reading() as session:
+        there = None if arguments.get("name") else session.scalar(known)
+    return {"node": there or f"{_short(arguments)}.{cloud.settings.zone}"}
+
+
+@operations.kind("compute_node.init", subject=_subject, resolve=_resolved)
 def initialization(arguments: Mapping[str, Any]) -> list[Step]:
     """The RFC's order. What it needs of the machine is found out before anything is changed."""
-    _checked(arguments)
     return [
         Step("who asks", check=_allowed),
         Step("the machine", check=_fit),
@@ -74,7 +92,7 @@ def initialization(arguments: Mapping[str, Any]) -> list[Step]:
     ]
 
 
-@operations.kind("compute_node.link", subject=lambda arguments: f"compute_node:{arguments.get('host')}")
+@operations.kind("compute_node.link", subject=_subject, resolve=_resolved)
 def attachment(arguments: Mapping[str, Any]) -> list[Step]:
     """A machine that is a compute node already, by its image or by an earlier controller: nothing is installed."""
     left_out = ("base system", "highstate", "images")
@@ -121,7 +139,7 @@ def _is_address(text: str) -> bool:
 
 
 def _full(run: Run) -> str:
-    return f"{_short(run.arguments)}.{run.cloud.settings.zone}"
+    return str(run.arguments["node"])
 
 
 def _allowed(run: Run) -> bool:
@@ -573,11 +591,11 @@ def _attached(session: Session) -> list[ComputeNode]:
 # --- changes ----------------------------------------------------------------------------------------------------------
 
 
-def _node_of(arguments: Mapping[str, Any]) -> str:
-    return f"compute_node:{arguments.get('node')}"
+#: A node may be called by its name, its first label, its host, a uuid ...; operations know it by its name.
+_NAMED = wiring.called(node=wiring.node)
 
 
-@operations.kind("compute_node.unlink", subject=_node_of, forward=True)
+@operations.kind("compute_node.unlink", subject=_subject, resolve=_NAMED, forward=True)
 def detachment(arguments: Mapping[str, Any]) -> list[Step]:
     """The machine stays as it is, and is ours no more."""
     return [
@@ -593,16 +611,31 @@ def _empty(run: Run) -> bool:
     if "name" in run.data:
         return False
     with run.cloud.registry.reading() as session:
-        node = wiring.node(session, run.arguments["node"])
-        if node.guests:
-            names = ", ".join(sorted(guest.name for guest in node.guests)[:5])
-            raise UsageError(f"{node.name} has {len(node.guests)} guests ({names}): move or delete them first.")
+        _without_guests(session, wiring.node(session, run.arguments["node"]))
     return False
+
+
+def _without_guests(session: Session, node: ComputeNode) -> None:
+    """:raises UsageError: it has guests, or places for some that move"""
+    from sqlalchemy import select
+
+    from corpus.controller.registry.models import Guest, Reservation
+
+    moving = select(Reservation.guest_id).where(Reservation.node_id == node.id)
+    coming = Guest.id.in_(moving) & (Guest.state == "moving")
+    names = session.scalars(select(Guest.name).where((Guest.node_id == node.id) | coming).order_by(Guest.name)).all()
+    if names:
+        raise UsageError(
+            f"{node.name} has {len(names)} guests ({', '.join(names[:5])}): move or delete them, "
+            "or let those that move arrive, first."
+        )
 
 
 def _doomed(run: Run) -> str:
     with run.cloud.registry.session() as session:
         node = wiring.node(session, run.arguments["node"])
+        wiring.turn_of(session, node)
+        _without_guests(session, node)
         node.state = "unlinked"
         facts = {
             "name": node.name,
@@ -648,14 +681,16 @@ def _forget(run: Run) -> str:
     return f"{name} is forgotten"
 
 
-@operations.kind("compute_node.drain", subject=_node_of)
+@operations.kind("compute_node.drain", subject=_subject, resolve=_NAMED, forward=True)
 def draining(arguments: Mapping[str, Any]) -> list[Step]:
     """No new guests; with ``to``, those that are there move, one after the other."""
 
     def drain(run: Run) -> str:
         with run.cloud.registry.session() as session:
             node = wiring.node(session, run.arguments["node"])
-            run.data["state"] = node.state
+            wiring.turn_of(session, node)
+            if node.state not in ("ready", "draining"):
+                raise UsageError(f"{node.name} is {node.state}: it takes no guests anyway.")
             node.state = "draining"
             names = sorted(guest.name for guest in node.guests)
         run.remember(name=node.name, guests=names)
@@ -678,7 +713,7 @@ def draining(arguments: Mapping[str, Any]) -> list[Step]:
     return [*steps, Step("moves", None, move, repeatable=True)] if arguments.get("to") else steps
 
 
-@operations.kind("compute_node.undrain", subject=_node_of)
+@operations.kind("compute_node.undrain", subject=_subject, resolve=_NAMED)
 def filling(arguments: Mapping[str, Any]) -> list[Step]:
     """New guests again."""
 
@@ -743,7 +778,7 @@ def _platform(session: Session, given: object) -> Any:
     return found
 
 
-@operations.kind("compute_node.add_key", subject=_node_of)
+@operations.kind("compute_node.add_key", subject=_subject, resolve=_NAMED)
 def letting_in(arguments: Mapping[str, Any]) -> list[Step]:
     """One more public key that is let in as root."""
     from corpus.controller import access
@@ -781,7 +816,7 @@ def letting_in(arguments: Mapping[str, Any]) -> list[Step]:
     ]
 
 
-@operations.kind("compute_node.remove_key", subject=_node_of, forward=True)
+@operations.kind("compute_node.remove_key", subject=_subject, resolve=_NAMED, forward=True)
 def letting_out(arguments: Mapping[str, Any]) -> list[Step]:
     """A key that is let in no more: named by its fingerprint, its name, or itself."""
 
@@ -831,7 +866,7 @@ def _drop_key(run: Run, fingerprint: str) -> None:
                 session.delete(key)
 
 
-@operations.kind("compute_node.link_dns", subject=_node_of)
+@operations.kind("compute_node.link_dns", subject=_subject, resolve=_NAMED)
 def linking(arguments: Mapping[str, Any]) -> list[Step]:
     """One more name that stands for the node."""
     fqdn = identifiers.domain_name(str(arguments.get("fqdn")).lower().removesuffix("."))

@@ -41,10 +41,19 @@ def size_of(given: object) -> int:
     return found
 
 
+#: A guest may be called by its name, its minion's id or its uuid; operations know it by its name.
+_NAMED = wiring.called(name=wiring.guest)
+
+
 # --- create -----------------------------------------------------------------------------------------------------------
 
 
-@operations.kind("guest.create")
+def _subjects(arguments: Mapping[str, Any]) -> list[str]:
+    project = arguments.get("project")
+    return [f"guest:{arguments.get('name')}", *([f"project:{project}"] if project else [])]
+
+
+@operations.kind("guest.create", subject=_subjects)
 def creation(arguments: Mapping[str, Any]) -> list[Step]:
     """The order is the RFC's; the container is started before its name is registered, and waited for afterwards."""
     identifiers.host_name(arguments.get("name"))
@@ -78,8 +87,7 @@ def _admitted(run: Run) -> bool:
     name = str(run.arguments["name"])
     with run.cloud.registry.reading() as session:
         platform, node = _place(session, run.arguments.get("platform"))
-        if node.state != "ready":
-            raise UsageError(f"The compute node {node.name} is {node.state}: it takes no guests.")
+        wiring.open_to_guests(node)
         if "lxc" not in node.guest_types:
             raise UsageError(f"The compute node {node.name} has {', '.join(node.guest_types)}, and no lxc.")
         _image(session, node, run.arguments.get("image"))
@@ -181,6 +189,8 @@ def _register(run: Run) -> str:
         found = session.scalar(select(Guest).where(Guest.name == name))
         platform, node = _place(session, run.arguments.get("platform"))
         if found is None:
+            wiring.turn_of(session, node)
+            wiring.open_to_guests(node)
             place = allocation.place(session, node, run.cloud.settings.ssh_ports)
             found = Guest(
                 name=name,
@@ -520,10 +530,9 @@ def _mail(run: Run) -> str | None:
 # --- delete -----------------------------------------------------------------------------------------------------------
 
 
-@operations.kind("guest.delete", forward=True)
+@operations.kind("guest.delete", forward=True, resolve=_NAMED)
 def deletion(arguments: Mapping[str, Any]) -> list[Step]:
     """What was begun is finished: half a guest is of no use to anybody."""
-    identifiers.host_name(arguments.get("name"))
     return [
         Step("guest", None, _doomed, None, repeatable=True),
         Step("traffic", None, _unwire, None, repeatable=True),
@@ -561,7 +570,6 @@ def _forget(run: Run) -> str:
 
 def confirmed(name: object, confirm: object, test: bool) -> None:
     """:raises UsageError: who deletes did not say the name twice"""
-    identifiers.host_name(name)
     if not test and confirm != name:
         raise UsageError(f"Deleting {name} loses its data: say confirm={name}.")
 
@@ -592,7 +600,7 @@ def _on_node(run: Run, function: str, *words: Any, timeout: float = 120) -> dict
     return dict(report.get("changes") or {}) if isinstance(report, Mapping) else {}
 
 
-@operations.kind("guest.start")
+@operations.kind("guest.start", resolve=_NAMED)
 def starting(arguments: Mapping[str, Any]) -> list[Step]:
     """Start it, wait for it."""
 
@@ -605,7 +613,7 @@ def starting(arguments: Mapping[str, Any]) -> list[Step]:
     return [Step("guest", _there), Step("start", None, start, repeatable=True)]
 
 
-@operations.kind("guest.stop")
+@operations.kind("guest.stop", resolve=_NAMED)
 def stopping(arguments: Mapping[str, Any]) -> list[Step]:
     """Stop it."""
 
@@ -617,7 +625,7 @@ def stopping(arguments: Mapping[str, Any]) -> list[Step]:
     return [Step("guest", _there), Step("stop", None, stop, repeatable=True)]
 
 
-@operations.kind("guest.restart")
+@operations.kind("guest.restart", resolve=_NAMED)
 def restarting(arguments: Mapping[str, Any]) -> list[Step]:
     """Stop it, start it, wait for it."""
 
@@ -671,19 +679,19 @@ def _resizing(sign: int) -> list[Step]:
     return [Step("size", known), Step("quota", None, resize, back, repeatable=True)]
 
 
-@operations.kind("guest.enlarge")
+@operations.kind("guest.enlarge", resolve=_NAMED)
 def enlarging(arguments: Mapping[str, Any]) -> list[Step]:
     """Set the quota."""
     return _resizing(+1)
 
 
-@operations.kind("guest.trim")
+@operations.kind("guest.trim", resolve=_NAMED)
 def trimming(arguments: Mapping[str, Any]) -> list[Step]:
     """Set the quota; the node refuses one below what is used."""
     return _resizing(-1)
 
 
-@operations.kind("guest.snapshot")
+@operations.kind("guest.snapshot", resolve=_NAMED)
 def keeping(arguments: Mapping[str, Any]) -> list[Step]:
     """Take a snapshot; an older one of the same label is never touched."""
 
@@ -704,7 +712,7 @@ def keeping(arguments: Mapping[str, Any]) -> list[Step]:
     return [Step("label", unlabelled), Step("snapshot", None, keep, drop)]
 
 
-@operations.kind("guest.restore", forward=True)
+@operations.kind("guest.restore", forward=True, resolve=_NAMED)
 def restoring(arguments: Mapping[str, Any]) -> list[Step]:
     """Go back to a snapshot; what was since is gone."""
 
@@ -721,7 +729,7 @@ def restoring(arguments: Mapping[str, Any]) -> list[Step]:
     return [Step("guest", _there), Step("restore", None, restore, repeatable=True)]
 
 
-@operations.kind("guest.delete_snapshot", forward=True)
+@operations.kind("guest.delete_snapshot", forward=True, resolve=_NAMED)
 def dropping(arguments: Mapping[str, Any]) -> list[Step]:
     """Forget a snapshot."""
 
@@ -731,7 +739,7 @@ def dropping(arguments: Mapping[str, Any]) -> list[Step]:
     return [Step("guest", _there), Step("snapshot", None, drop, repeatable=True)]
 
 
-@operations.kind("guest.link_dns")
+@operations.kind("guest.link_dns", resolve=_NAMED)
 def linking(arguments: Mapping[str, Any]) -> list[Step]:
     """Give it a name: in the registry, in DNS, in the proxy of its node."""
     fqdn = identifiers.domain_name(str(arguments.get("fqdn")).lower().removesuffix("."))
@@ -793,7 +801,7 @@ def _rewire(run: Run) -> dict[str, Any]:
     return wiring.traffic(run.cloud, _found(run)["node"])
 
 
-@operations.kind("guest.unlink_dns", forward=True)
+@operations.kind("guest.unlink_dns", forward=True, resolve=_NAMED)
 def unlinking(arguments: Mapping[str, Any]) -> list[Step]:
     """Take a name away."""
     fqdn = identifiers.domain_name(str(arguments.get("fqdn")).lower().removesuffix("."))

@@ -9,7 +9,6 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from corpus import identifiers
 from corpus.controller import guests, operations, wiring
 from corpus.controller.operations import Run, Step
 from corpus.errors import CorpusError, UsageError
@@ -26,10 +25,9 @@ _KEYS = "/run/corpus/moves"
 _BRING = 'umask 077 && mkdir -p /run/corpus/moves && cat > "/run/corpus/moves/$1"'
 
 
-@operations.kind("guest.move")
+@operations.kind("guest.move", resolve=wiring.called(name=wiring.guest, node=wiring.node))
 def moving(arguments: Mapping[str, Any]) -> list[Step]:
     """Everything that can fail for long comes before the guest is stopped."""
-    identifiers.host_name(arguments.get("name"))
     return [
         Step("where to", _possible, _plan, _was, repeatable=True),
         Step("place there", None, _reserve, _release, repeatable=True),
@@ -58,8 +56,7 @@ def _possible(run: Run) -> bool:
         target = wiring.node(session, run.arguments.get("node"))
         if target.id == guest.node_id:
             raise UsageError(f"{guest.name} is on {target.name} already.")
-        if target.state != "ready":
-            raise UsageError(f"The compute node {target.name} is {target.state}: it takes no guests.")
+        wiring.open_to_guests(target)
         if guest.type not in target.guest_types:
             raise UsageError(f"The compute node {target.name} has no {guest.type}.")
         if guest.state not in ("running", "stopped"):
@@ -132,6 +129,9 @@ def _reserve(run: Run) -> str:
         target = wiring.node(session, run.data["to"]["name"])
         if guest.node_id == target.id:
             return f"{guest.address}, port {guest.ssh_port}"
+        if allocation.reserved(session, target, guest) is None:
+            wiring.turn_of(session, target)
+            wiring.open_to_guests(target)
         place = allocation.reserve(session, target, guest, run.cloud.settings.ssh_ports)
         assert target.network is not None
         settings = {

@@ -24,7 +24,11 @@ Each function of a step takes the :class:`Run`:
 
 A process may die at any line (kill -9, power). Its locks die with it; :func:`resume`, or the next operation on the same
 subject, finds what it left and finishes it (``forward`` kinds, or when all steps that are left are ``repeatable``) or
-undoes it. A subject is worked on by one operation at a time.
+undoes it. A subject is worked on by one operation at a time, whatever it was called by who asked: a kind's ``resolve``
+turns what was typed into the registry's own names, and those are what is locked and kept.
+
+Who interrupts an operation (Ctrl-C, SIGTERM) lets it undo what it did; but one that is interrupted in a step that is not
+essential stays as it is, and is finished by :func:`resume`.
 
 Neither arguments nor ``run.data`` may hold secrets: they are kept and shown. Keep no session of the registry open
 around ``remember`` or the end of a step.
@@ -105,7 +109,7 @@ class Step:
     :param do: takes it; None: the step only checks
     :param undo: undoes it, wholly or half taken; None: there is nothing to undo
     :param repeatable: a run that died in it or before it can go on with it
-    :param essential: when it fails, the operation fails; otherwise that is told, and no more
+    :param essential: when it fails, the operation fails; otherwise that is told, and no more; it must be repeatable then
     """
 
     name: str
@@ -117,6 +121,7 @@ class Step:
 
 
 Builder = Callable[[Mapping[str, Any]], Sequence[Step]]
+Resolve = Callable[["Cloud", Mapping[str, Any]], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -127,12 +132,21 @@ class Kind:
     :param build: returns the steps for arguments, the same ones each time; checks the arguments' form
     :param subjects: what an operation works on; two that share one do not run at the same time
     :param forward: what was begun is finished, never undone
+    :param resolve: returns those arguments that the registry knows by another name than was typed
     """
 
     name: str
     build: Builder
     subjects: Callable[[Mapping[str, Any]], Sequence[str]]
     forward: bool = False
+    resolve: Resolve | None = None
+
+    def resolved(self, cloud: Cloud, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments with the registry's own names in them.
+
+        :raises UsageError: the registry has nothing of such a name
+        """
+        return {**arguments, **(self.resolve(cloud, arguments) if self.resolve else {})}
 
     def steps(self, arguments: Mapping[str, Any]) -> list[Step]:
         """Return the steps, their names checked."""
@@ -140,6 +154,8 @@ class Kind:
         names = [step.name for step in steps]
         if len(set(names)) != len(names):
             raise TypeError(f"{self.name}: two steps have the same name.")
+        if any(not step.essential and not step.repeatable for step in steps):
+            raise TypeError(f"{self.name}: a step that is not essential must be repeatable.")
         return steps
 
 
@@ -147,13 +163,18 @@ _KINDS: dict[str, Kind] = {}
 
 
 def kind(
-    name: str, subject: Callable[[Mapping[str, Any]], str | Sequence[str]] | None = None, forward: bool = False
+    name: str,
+    subject: Callable[[Mapping[str, Any]], str | Sequence[str]] | None = None,
+    forward: bool = False,
+    resolve: Resolve | None = None,
 ) -> Callable[[Builder], Builder]:
     """Register a function that returns the steps of a kind of operation for its arguments.
 
     :param subject: returns what an operation works on, one or several (``"guest:shop"``); by default the kind's noun and
         the argument ``name``
     :param forward: what was begun is finished, never undone (deletions)
+    :param resolve: returns those arguments that the registry knows by another name than was typed; see
+        :func:`corpus.controller.wiring.called`
     """
 
     def subjects(arguments: Mapping[str, Any]) -> Sequence[str]:
@@ -161,7 +182,7 @@ def kind(
         return (found,) if isinstance(found, str) else tuple(found)
 
     def register(build: Builder) -> Builder:
-        _KINDS[name] = Kind(name, build, subjects, forward)
+        _KINDS[name] = Kind(name, build, subjects, forward, resolve)
         return build
 
     return register
@@ -197,12 +218,15 @@ def run(cloud: Cloud, kind: str, arguments: Mapping[str, Any], who: str, test: b
         what the steps remembered
     """
     known = find(kind)
-    arguments = json.loads(json.dumps(dict(arguments)))
+    given = json.loads(json.dumps(dict(arguments)))
+    arguments = known.resolved(cloud, given)
     steps = known.steps(arguments)
     subjects = known.subjects(arguments)
     if test:
         return _plan(Run(cloud, kind, arguments, who, Memory()), subjects[0], steps)
     with _held(cloud, known.name, subjects, who):
+        if known.resolved(cloud, given) != arguments:
+            raise Locked(f"{subjects[0]} was changed in this moment: ask again.")
         before = _settle_left(cloud, subjects, who)
         journal = Journal.begin(
             cloud.registry, known.name, subjects[0], arguments, who[:100], [step.name for step in steps]
@@ -388,7 +412,8 @@ class _Work:
                 message = _words(err)
                 self._record(step, "failed", message)
                 if not isinstance(err, Exception):  # we are told to end: in order
-                    self._failed(step, message)
+                    if step.essential:
+                        self._failed(step, message)
                     raise
                 if not isinstance(err, CorpusError):
                     log.exception("%s: %s", self._kind.name, step.name)

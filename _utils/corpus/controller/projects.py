@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from corpus import identifiers
-from corpus.controller import operations
+from corpus.controller import operations, wiring
 from corpus.controller.operations import Run, Step
 from corpus.errors import Conflict, CorpusError, MinionFailed, UsageError
 from corpus.identifiers import shown
@@ -30,6 +30,9 @@ def _subjects(arguments: Mapping[str, Any]) -> list[str]:
     """A project, and the guests that are named with it."""
     guests = [*(arguments.get("guests") or ()), *([arguments["guest"]] if arguments.get("guest") else [])]
     return [f"project:{arguments.get('name', '')}", *(f"guest:{guest}" for guest in guests)]
+
+
+_NAMED = wiring.called(guest=wiring.guest, guests=wiring.guest)
 
 
 def without_secrets(settings: Mapping[str, Any] | None) -> None:
@@ -196,11 +199,10 @@ def _login(name: object) -> str:
 # --- place ------------------------------------------------------------------------------------------------------------
 
 
-@operations.kind("project.place", subject=_subjects)
+@operations.kind("project.place", subject=_subjects, resolve=_NAMED)
 def placing(arguments: Mapping[str, Any]) -> list[Step]:
     """A project on a guest: name, guest, domain, settings."""
     identifiers.project_name(arguments.get("name"))
-    identifiers.host_name(arguments.get("guest"))
     if arguments.get("domain"):
         identifiers.domain_name(arguments["domain"])
     without_secrets(arguments.get("settings"))
@@ -215,7 +217,7 @@ def placing(arguments: Mapping[str, Any]) -> list[Step]:
 def _placeable(run: Run) -> bool:
     with run.cloud.registry.reading() as session:
         project(session, run.arguments["name"])
-        there = guest(session, run.arguments["guest"])
+        there = wiring.guest(session, run.arguments["guest"])
         if there.state != "running":
             raise UsageError(f"The guest {there.name} is {there.state}: start it first.")
     return True
@@ -230,7 +232,7 @@ def _place(run: Run) -> None:
     from corpus.controller.registry.models import Placement
 
     with run.cloud.registry.session() as session:
-        there, at = project(session, run.arguments["name"]), guest(session, run.arguments["guest"])
+        there, at = project(session, run.arguments["name"]), wiring.guest(session, run.arguments["guest"])
         session.add(Placement(project_id=there.id, guest_id=at.id))
 
 
@@ -245,7 +247,7 @@ def _domain(session: Session, run: Run) -> str:
     """The name that the project is served by: the guest's own for its first project, one below it for the others."""
     if run.arguments.get("domain"):
         return str(run.arguments["domain"])
-    at = guest(session, run.arguments["guest"])
+    at = wiring.guest(session, run.arguments["guest"])
     others = [one for one in at.placements if one.project.name != run.arguments["name"]]
     return f"{_label(run)}.{host(at)}" if others else host(at)
 
@@ -261,7 +263,7 @@ def _named(run: Run) -> bool:
     from corpus.controller.registry.models import DnsName
 
     with run.cloud.registry.reading() as session:
-        domain, at = _domain(session, run), guest(session, run.arguments["guest"])
+        domain, at = _domain(session, run), wiring.guest(session, run.arguments["guest"])
         if domain == at.minion_id:
             return True
         found = session.scalar(select(DnsName).where(DnsName.fqdn == domain, DnsName.kind == "address"))
@@ -277,7 +279,7 @@ def _name(run: Run) -> str:
         domain = _domain(session, run)
     run.remember(named=domain)
     with run.cloud.registry.session() as session:
-        at = guest(session, run.arguments["guest"])
+        at = wiring.guest(session, run.arguments["guest"])
         session.add(DnsName(fqdn=domain, kind="address", guest_id=at.id))
         node = at.node.name
     _publish(run.cloud, node, [domain])
@@ -296,7 +298,7 @@ def _forget_names(run: Run, names: Sequence[str]) -> None:
     if not names:
         return
     with run.cloud.registry.session() as session:
-        at = guest(session, run.arguments["guest"])
+        at = wiring.guest(session, run.arguments["guest"])
         node = at.node.name
         for found in session.scalars(select(DnsName).where(DnsName.fqdn.in_(names), DnsName.guest_id == at.id)):
             session.delete(found)
@@ -305,15 +307,13 @@ def _forget_names(run: Run, names: Sequence[str]) -> None:
 
 def _publish(cloud: Cloud, node: str, names: Iterable[str]) -> None:
     """Make DNS and the node's proxy what the registry says."""
-    from corpus.controller import wiring
-
     wiring.names(cloud, only=list(names))
     wiring.traffic(cloud, node)
 
 
 def _ready(run: Run) -> dict[str, Any]:
     with run.cloud.registry.reading() as session:
-        there, at = project(session, run.arguments["name"]), guest(session, run.arguments["guest"])
+        there, at = project(session, run.arguments["name"]), wiring.guest(session, run.arguments["guest"])
         minion, domain = at.minion_id, _domain(session, run)
         settings = {**there.settings, **(run.arguments.get("settings") or {})}
         if at.platform is not None:
@@ -341,7 +341,7 @@ def _remove(run: Run) -> None:
 def _destroy_there(run: Run) -> str | None:
     name = run.arguments["name"]
     with run.cloud.registry.reading() as session:
-        minion = guest(session, run.arguments["guest"]).minion_id
+        minion = wiring.guest(session, run.arguments["guest"]).minion_id
     if name not in run.cloud.minions.call(minion, "mc_project.list_projects"):
         return None
     report = run.cloud.minions.call(minion, "mc_project.destroy_project", name, confirm=name, timeout=REMOVING)
@@ -351,11 +351,10 @@ def _destroy_there(run: Run) -> str | None:
 # --- and away ---------------------------------------------------------------------------------------------------------
 
 
-@operations.kind("project.unplace", subject=_subjects, forward=True)
+@operations.kind("project.unplace", subject=_subjects, forward=True, resolve=_NAMED)
 def displacing(arguments: Mapping[str, Any]) -> list[Step]:
     """A project off a guest: name, guest, confirm."""
     _confirmed(arguments)
-    identifiers.host_name(arguments.get("guest"))
     return _away("")
 
 
@@ -383,7 +382,7 @@ def _forget_placement(run: Run) -> None:
     from corpus.controller.registry.models import Operation
 
     with run.cloud.registry.reading() as session:
-        at = guest(session, run.arguments["guest"])
+        at = wiring.guest(session, run.arguments["guest"])
         wanted = select(Operation).where(
             Operation.kind == "project.place", Operation.subject == _subjects(run.arguments)[0]
         )
@@ -397,7 +396,7 @@ def _forget_placement(run: Run) -> None:
     _displace(run)
 
 
-@operations.kind("project.destroy", subject=_subjects, forward=True)
+@operations.kind("project.destroy", subject=_subjects, forward=True, resolve=_NAMED)
 def destruction(arguments: Mapping[str, Any]) -> list[Step]:
     """A project, from every guest and from the registry: name, confirm, guests."""
     _confirmed(arguments)
@@ -438,7 +437,7 @@ def _confirmed(arguments: Mapping[str, Any]) -> None:
 # --- push -------------------------------------------------------------------------------------------------------------
 
 
-@operations.kind("project.push", subject=_subjects, forward=True)
+@operations.kind("project.push", subject=_subjects, forward=True, resolve=_NAMED)
 def pushing(arguments: Mapping[str, Any]) -> list[Step]:
     """A deployment on each guest: name, guests, revision. Each is a transaction of its own, on its guest."""
     identifiers.project_name(arguments.get("name"))
@@ -446,7 +445,7 @@ def pushing(arguments: Mapping[str, Any]) -> list[Step]:
     def deploy(at: str) -> Step:
         def do(run: Run) -> str:
             with run.cloud.registry.reading() as session:
-                minion = guest(session, at).minion_id
+                minion = wiring.guest(session, at).minion_id
             settings = {"revision": run.arguments["revision"]} if run.arguments.get("revision") else {}
             try:
                 report = run.cloud.minions.call(
@@ -662,21 +661,6 @@ def project(session: Session, name: object) -> Project:
     found = _find(session, identifiers.project_name(name))
     if found is None:
         raise UsageError(f"There is no project {name!r}: mc_project.create makes one.")
-    return found
-
-
-def guest(session: Session, name: object) -> Guest:
-    """Return a guest by its name.
-
-    :raises UsageError: there is none
-    """
-    from sqlalchemy import select
-
-    from corpus.controller.registry.models import Guest
-
-    found = session.scalar(select(Guest).where(Guest.name == identifiers.host_name(name)))
-    if found is None:
-        raise UsageError(f"There is no guest {name!r}: see mc_guest.list.")
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from corpus import locks
@@ -76,6 +76,48 @@ def node(session: Session, name: object) -> ComputeNode:
 
 def _names(found: Iterable[ComputeNode]) -> str:
     return ", ".join(sorted(one.name for one in found))
+
+
+def called(**finders: Callable[[Session, object], Guest | ComputeNode]) -> Callable[..., dict[str, Any]]:
+    """Return what finds the registry's own names for those that were typed; a kind of operation has it as ``resolve``.
+
+    :param finders: what finds the thing that an argument names (:func:`guest`, :func:`node`), by the argument; one that
+        is a list names several things, and one that was not given none
+    """
+
+    def resolve(cloud: Cloud, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        with cloud.registry.reading() as session:
+            for key, find in finders.items():
+                given = arguments.get(key)
+                if isinstance(given, list):
+                    found[key] = [find(session, one).name for one in given]
+                elif given is not None:
+                    found[key] = find(session, given).name
+        return found
+
+    return resolve
+
+
+def open_to_guests(at: ComputeNode) -> None:
+    """See that a node takes guests; in its turn (:func:`turn_of`), where one is put on it.
+
+    :raises UsageError: it takes none
+    """
+    if at.state != "ready":
+        raise UsageError(f"The compute node {at.name} is {at.state}: it takes no guests.")
+
+
+def turn_of(session: Session, at: ComputeNode) -> None:
+    """Wait until nobody else puts guests on a node or takes it out of use, and read anew what it is.
+
+    The turn is over with the session: a guest is put on a node, and a node is taken away, in the session that looked
+    whether that may be.
+    """
+    from corpus.controller.registry import turns
+
+    turns.take(session, f"node:{at.id}")
+    session.refresh(at)
 
 
 def names(cloud: Cloud, only: Iterable[str] | None = None, test: bool = False) -> dict[str, Any]:

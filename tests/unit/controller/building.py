@@ -78,7 +78,8 @@ def _tell(run: Run) -> None:
 
 
 def _told(run: Run) -> bool:
-    return run.test or not any(arg in run.arguments for arg in ("fail", "die")) or run.arguments.get("fail") == "door"
+    awaited = any(arg in run.arguments for arg in ("fail", "die")) or run.arguments.get("wait") == "tell"
+    return run.test or not awaited or run.arguments.get("fail") == "door"
 
 
 @operations.kind("house.build")
@@ -142,6 +143,7 @@ class Child:
             try:
                 Child.pid, Child.says, Child.hears = os.getpid(), says, hears
                 signal.signal(signal.SIGINT, signal.default_int_handler)
+                signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # as salt-run does
                 if "statement" in arguments:
                     _die_at_statement(arguments["statement"])
                 status = 0 if operations.run(cloud, kind, arguments, "ada")["result"] else 1

@@ -271,6 +271,13 @@ def test_what_cannot_be_asked_for(site: Site) -> None:
     with pytest.raises(TypeError, match="same name"):
         site.run("house.twice")
 
+    @operations.kind("house.once")
+    def once(arguments: Any) -> list[Step]:
+        return [Step("tell", essential=False)]
+
+    with pytest.raises(TypeError, match="must be repeatable"):
+        site.run("house.once")
+
 
 def test_steps_that_another_version_began_are_left_to_a_person(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.killed("house.build", die="do roof middle")
@@ -290,6 +297,20 @@ def test_being_told_to_end_is_a_failure_in_order(site: Site) -> None:
     assert other.ended() == 1
     assert site.parts() == []
     assert operations.listed(site.cloud)[0]["comment"] == "door: It was interrupted. Everything is as it was before."
+
+
+@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
+def test_being_told_to_end_when_all_that_matters_is_done_undoes_nothing(site: Site, told: signal.Signals) -> None:
+    other = site.child("house.build", wait="tell")
+    other.waits()
+    os.kill(other.number, told)
+    assert other.ended() == 1
+    assert site.parts() == ["door", "roof", "walls"]
+    (left,) = operations.listed(site.cloud, unfinished=True)
+    assert (left["state"], left["alive"]) == ("running", False)
+    (report,) = operations.resume(site.cloud)
+    assert (report["result"], report["comment"], states(report)["tell"]) == (True, "Done.", "done")
+    assert site.parts() == ["door", "roof", "walls"]
 
 
 def test_it_is_the_same_on_every_kind_of_registry(tmp_path: Path, registry: Registry) -> None:

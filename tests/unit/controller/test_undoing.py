@@ -1,25 +1,30 @@
-"""What an operation on a guest undoes: what it made itself, and never what was there before or came afterwards."""
+"""Operations on guests and nodes beside others: what they undo, what they leave alone, whom they hold off."""
 
-from collections.abc import Iterator
+import os
+import signal
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from corpus.controller import guests, operations, preseed, wiring
 from corpus.controller.cloud import Cloud
-from corpus.controller.journal import Memory
+from corpus.controller.journal import Journal, Memory
 from corpus.controller.operations import Run, Step
 from corpus.controller.registry import allocation
-from corpus.controller.registry.models import Reservation
+from corpus.controller.registry.models import ComputeNode, DnsName, Image, NodeImage, Reservation
+from corpus.controller.registry.store import Registry
 from corpus.controller.settings import Settings
-from corpus.errors import CorpusError, MinionFailed, UsageError
+from corpus.errors import CorpusError, Locked, MinionFailed, UsageError
 from corpus.node import containers, seeds, storage
 from sqlalchemy import select
 
 from tests.registries import registry_at
 from tests.unit.controller import tenants
 
-FIRST, SECOND = "n1.corpus.test", "n2.corpus.test"
+FIRST, SECOND, THIRD = "n1.corpus.test", "n2.corpus.test", "n3.corpus.test"
 OTHER = "11111111-2222-3333-4444-555555555555"
 
 
@@ -32,6 +37,7 @@ class Nodes:
         self.snapshots: dict[str, list[str]] = {}
         self.broken = {"mc_lxc.snapshot"}
         self.called: list[tuple[str, str]] = []
+        self.on_destroy: Callable[[], None] = lambda: None
 
     def call(self, minion: str, function: str, *words: Any, timeout: float = 0, **_settings: Any) -> Any:
         self.called.append((minion, function))
@@ -45,12 +51,19 @@ class Nodes:
         if function in self.broken:
             raise MinionFailed(f"{minion}: no room")
         if function == "mc_lxc.destroy":
+            self.on_destroy()
             there.pop(str(name), None)
         elif function in ("mc_lxc.start", "mc_lxc.stop"):
             there[str(name)] = "RUNNING" if function == "mc_lxc.start" else "STOPPED"
         elif function == "mc_lxc.delete_snapshot":
             self.snapshots[str(name)] = [one for one in self.snapshots.get(str(name), ()) if one != words[1]]
         return {"result": True, "changes": {}, "comment": ""}
+
+    def wait_for(self, minion: str, timeout: float) -> float:
+        return 0.0
+
+    def is_over(self, minion: str, jid: str) -> bool:
+        return True
 
 
 class Site:
@@ -87,6 +100,30 @@ class Site:
             guest = wiring.guest(session, name)
             guest.state = becomes or guest.state
             return guest.state
+
+    def refused_meanwhile(self, kind: str, arguments: dict[str, Any], *others: tuple[str, dict[str, Any]]) -> list[str]:
+        """Run an operation; return the words by which others are refused as soon as it has begun."""
+        refused: list[str] = []
+
+        def begun(_tag: str, _data: Any) -> None:
+            self.cloud.tell = lambda tag, data: None
+            for other, words in others:
+                with suppress(Locked):
+                    operations.run(self.cloud, other, words, "bob")
+                    continue
+                refused.append(f"{other} {words}")
+
+        self.cloud.tell = begun
+        assert operations.run(self.cloud, kind, arguments, "ada")["result"] is True
+        return refused
+
+    def empty_node(self) -> None:
+        """One more node, THIRD, with the image and no guests."""
+        with self.cloud.registry.session() as session:
+            for node in session.scalars(select(ComputeNode)):
+                node.guest_types = ["lxc"]
+            made = ComputeNode(name=THIRD, minion_id=THIRD, host="192.0.2.3", network="10.64.3.0/24", state="ready")
+            session.add_all([made, NodeImage(node=made, image=session.scalars(select(Image)).one())])
 
     def accept(self, minion: str, key: str) -> None:
         preseed.accept(wiring.master(self.cloud), minion, key)
@@ -314,3 +351,116 @@ def test_a_move_is_not_undone_once_the_guest_is_there(site: Site) -> None:
             site.undo(run, step)
     assert site.nodes.states[SECOND] == {"ada1": "RUNNING"}
     assert site.facts("ada1")["node"] == SECOND
+
+
+def test_a_move_that_is_interrupted_when_the_guest_is_there_is_finished(site: Site) -> None:
+    run = moving(site)
+    for step in ("place there", "copy while it runs", "stop", "registry", "start there"):
+        site.do(run, step)
+    steps = operations.find("guest.move").steps(run.arguments)
+    journal = Journal.begin(
+        site.cloud.registry, "guest.move", "guest:ada1", run.arguments, "ada", [step.name for step in steps]
+    )
+    journal.data.update(run.data)
+    for one in steps:
+        if one.essential:
+            journal.step(one.name, "done")
+    child = os.fork()
+    if child == 0:  # a person who asks for it, and presses Ctrl-C
+        with suppress(BaseException):
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            site.nodes.on_destroy = lambda: os.kill(os.getpid(), signal.SIGINT)
+            operations.resume(site.cloud)
+            os._exit(0)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+    assert operations.listed(site.cloud, unfinished=True)[0]["operation"] == journal.uuid
+    (report,) = operations.resume(site.cloud)
+    assert (report["result"], report["comment"]) == (True, "Done.")
+    assert site.nodes.states == {FIRST: {}, SECOND: {"ada1": "RUNNING"}}
+    assert site.facts("ada1")["node"] == SECOND
+
+
+# --- by any name ------------------------------------------------------------------------------------------------------
+
+
+def test_one_works_on_a_guest_at_a_time_whatever_it_is_called(site: Site) -> None:
+    names = ("ada1", "ada1.corpus.test", site.facts("ada1")["uuid"])
+    for held in names:
+        others = [("guest.restart", {"name": name}) for name in names]
+        others += [
+            ("guest.move", {"name": names[1], "node": "n2"}),
+            ("project.push", {"name": "x", "guests": [names[2]]}),
+        ]
+        assert len(site.refused_meanwhile("guest.stop", {"name": held}, *others)) == len(others)
+    assert site.refused_meanwhile("guest.stop", {"name": "ada1"}, ("guest.stop", {"name": "bob1"})) == []
+    assert {row["subject"] for row in operations.listed(site.cloud, limit=3)} == {"guest:ada1", "guest:bob1"}
+
+
+def test_one_works_on_a_node_at_a_time_whatever_it_is_called(site: Site) -> None:
+    site.empty_node()
+    with site.cloud.registry.reading() as session:
+        names = ("n3", THIRD, "192.0.2.3", wiring.node(session, "n3").uuid)
+    others: list[tuple[str, dict[str, Any]]] = [("compute_node.undrain", {"node": name}) for name in names]
+    others += [
+        ("compute_node.init", {"host": "192.0.2.3", "platform_type": "prod"}),
+        ("compute_node.link", {"host": "192.0.2.99", "name": "n3", "platform_type": "prod"}),
+    ]
+    for held in names:
+        assert len(site.refused_meanwhile("compute_node.drain", {"node": held}, *others)) == len(others)
+
+
+# --- a node's end -----------------------------------------------------------------------------------------------------
+
+
+def test_a_node_that_is_given_up_and_a_guest_that_comes_hold_each_other_off(site: Site) -> None:
+    site.empty_node()
+    with site.cloud.registry.session() as session:
+        session.add(DnsName(fqdn="x.corpus.test", node=wiring.node(session, "n2")))
+    unlinking = site.run("compute_node.unlink", {"node": THIRD})
+    check = site.step(unlinking, "node").check
+    assert check is not None
+    creation = site.run("guest.create", {"name": "new", "platform": "n3"})
+    late = site.run("guest.create", {"name": "late", "platform": "n3"})
+    move = site.run("guest.move", {"name": "ada1", "node": THIRD})
+    site.do(move, "where to")
+    for comes, name in ((creation, "new"), (move, "ada1")):
+        place = "place there" if comes is move else "address and ssh port"
+        assert check(unlinking) is False
+        site.do(comes, place)  # between the look and the end
+        with pytest.raises(UsageError, match=rf"n3\.corpus\.test has 1 guests \({name}\)"):
+            site.do(unlinking, "node")
+        site.undo(comes, place)
+    site.do(move, "where to")
+    site.do(unlinking, "node")
+    for comes, place in ((late, "address and ssh port"), (move, "place there")):
+        with pytest.raises(UsageError, match=r"n3\.corpus\.test is unlinked: it takes no guests"):
+            site.do(comes, place)
+
+
+def test_a_guest_waits_for_what_becomes_of_its_node(tmp_path: Path, registry: Registry) -> None:
+    site = Site(tmp_path / "site", registry)
+    site.empty_node()
+    creation = site.run("guest.create", {"name": "new", "platform": THIRD})
+    with futures.ThreadPoolExecutor(1) as pool:
+        with registry.session() as session:
+            node = wiring.node(session, THIRD)
+            wiring.turn_of(session, node)
+            node.state = "draining"
+            session.flush()
+            late = pool.submit(site.do, creation, "address and ssh port")
+            with pytest.raises(futures.TimeoutError):
+                late.result(0.5)
+        with pytest.raises(UsageError, match="is draining: it takes no guests"):
+            late.result(30)
+
+
+def test_guests_are_made_on_one_node_at_the_same_time(tmp_path: Path, registry: Registry) -> None:
+    site = Site(tmp_path / "site", registry)
+    site.empty_node()
+    runs = [site.run("guest.create", {"name": f"new{number}", "platform": THIRD}) for number in range(4)]
+    with futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda run: site.do(run, "address and ssh port"), runs))
+    assert len({site.facts(f"new{number}")["address"] for number in range(4)}) == 4
+    subjects = [set(operations.find("guest.create").subjects(run.arguments)) for run in runs]
+    assert not set.intersection(*subjects)
