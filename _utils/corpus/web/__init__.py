@@ -1,0 +1,1 @@
+"""The HTTP API and the pages in front of the cloud controller."""

@@ -1,0 +1,137 @@
+"""Long actions: listed, looked up, followed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Request
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from sqlalchemy import select
+
+from corpus.controller import permissions
+from corpus.controller.journal import UNFINISHED, Journal
+from corpus.controller.registry.models import Event, Operation
+from corpus.errors import NotThere
+from corpus.web.login import Asking, Caller
+from corpus.web.schemas import After, Limit, OperationDetail, OperationInfo, Page, StepInfo
+from corpus.web.service import Service, Serving
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/operations")
+def list_operations(
+    caller: Asking,
+    service: Serving,
+    limit: Limit = 50,
+    after: After = None,
+    state: str | None = None,
+    kind: str | None = None,
+    subject: str | None = None,
+) -> Page[OperationInfo]:
+    """The operations that one may see, newest first."""
+    with service.registry.reading() as session:
+        wanted = select(Operation).where(permissions.operations(session, caller.person))
+        for column, value in ((Operation.state, state), (Operation.kind, kind), (Operation.subject, subject)):
+            if value is not None:
+                wanted = wanted.where(column == value)
+        if after is not None:
+            last = session.scalar(select(Operation.id).where(Operation.uuid == after))
+            wanted = wanted.where(Operation.id < (last or 0))
+        rows = session.scalars(wanted.order_by(Operation.id.desc()).limit(limit + 1)).all()
+    return Page(items=[_info(row) for row in rows[:limit]], next=rows[limit - 1].uuid if len(rows) > limit else None)
+
+
+def _info(row: Operation) -> OperationInfo:
+    return OperationInfo(
+        operation=row.uuid,
+        kind=row.kind,
+        subject=row.subject,
+        state=row.state,
+        who=row.who,
+        created=row.created,
+        finished=row.finished,
+        comment=row.message or "",
+    )
+
+
+@router.get("/operations/{operation}")
+def get_operation(operation: str, caller: Asking, service: Serving) -> OperationDetail:
+    """One operation, with its steps."""
+    return detail(service, caller, operation)
+
+
+def detail(service: Service, caller: Caller, uuid: str) -> OperationDetail:
+    """Everything that a person may know of an operation.
+
+    :raises NotThere: it is not there, or not theirs to see
+    """
+    with service.registry.reading() as session:
+        row = session.scalar(
+            select(Operation).where(Operation.uuid == uuid, permissions.operations(session, caller.person))
+        )
+        if row is None:
+            raise NotThere(f"There is no operation {uuid!r}, or it is not yours to see.")
+        journal = Journal(service.registry, row)
+        info = _info(row)
+    return OperationDetail(
+        **info.model_dump(),
+        arguments=journal.arguments,
+        facts=dict(journal.data),
+        steps=[StepInfo(**entry.told()) for entry in journal.entries],
+    )
+
+
+@router.get("/operations/{operation}/events", response_class=EventSourceResponse)
+async def follow_operation(
+    operation: str,
+    request: Request,
+    caller: Asking,
+    service: Serving,
+    last_event_id: Annotated[int | None, Header()] = None,
+) -> AsyncIterator[ServerSentEvent]:
+    """An operation's steps as they are taken, from its first on; ends when it is over."""
+    from starlette.concurrency import run_in_threadpool
+
+    found = await run_in_threadpool(detail, service, caller, operation)
+    feed = request.app.state.feed.follow(caller, last_event_id or 0, lambda event: event.operation == operation)
+    if found.state not in UNFINISHED and last_event_id is None and not found.steps:
+        return
+    async for event in feed:
+        if event is None:
+            continue
+        yield told(event)
+        if event.kind == "operation.end":
+            return
+
+
+@router.get("/events", response_class=EventSourceResponse)
+async def follow(
+    request: Request,
+    caller: Asking,
+    last_event_id: Annotated[int | None, Header()] = None,
+    project: str | None = None,
+    guest: str | None = None,
+) -> AsyncIterator[ServerSentEvent]:
+    """Everything that happens and that one may see, as it happens: operations' steps, deployments' stages."""
+
+    def wanted(event: Event) -> bool:
+        return (project is None or event.project == project) and (guest is None or event.guest == guest)
+
+    async for event in request.app.state.feed.follow(caller, last_event_id, wanted):
+        if event is not None:
+            yield told(event)
+
+
+def told(event: Event) -> ServerSentEvent:
+    """An event as it is sent."""
+    data: dict[str, Any] = {
+        "at": event.at.isoformat(),
+        "operation": event.operation,
+        "subject": event.subject,
+        "project": event.project,
+        "guest": event.guest,
+        **event.data,
+    }
+    return ServerSentEvent(id=str(event.id), event=event.kind, data={k: v for k, v in data.items() if v is not None})
