@@ -48,6 +48,7 @@ def init(
     address6: str | None = None,
     settings: dict[str, Any] | None = None,
     test: bool = False,
+    caller: str | None = None,
 ) -> dict[str, Any]:
     """
     Make a machine that is reached by ssh a compute node.
@@ -96,6 +97,9 @@ def init(
     test
         Tell what would be done, and do nothing.
 
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
     Returns: ``{name, result, changes, comment, operation, steps, facts: {uuid, platform}}``
 
     CLI Example:
@@ -108,6 +112,7 @@ def init(
         globals(),
         "compute_node.init",
         test,
+        caller,
         host=host,
         platform_type=platform_type,
         guest_types=guest_types.split(",") if isinstance(guest_types, str) else list(guest_types),
@@ -124,7 +129,7 @@ def init(
     )
 
 
-def image_sync(node: str, image: str | None = None) -> list[str]:
+def image_sync(node: str, image: str | None = None, test: bool = False, caller: str | None = None) -> dict[str, Any]:
     """
     Bring the controller's images to a compute node.
 
@@ -134,7 +139,13 @@ def image_sync(node: str, image: str | None = None) -> list[str]:
     image
         ``<name>`` or ``<name>-<version>``; not set: the newest version of each.
 
-    Returns: A list of those that it did not have.
+    test
+        Tell what would be done, and do nothing.
+
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
+    Returns: ``{name, result, changes, comment, operation, steps}``; the changes have those that it did not have.
 
     CLI Example:
 
@@ -142,8 +153,7 @@ def image_sync(node: str, image: str | None = None) -> list[str]:
 
         salt-run mc_compute_node.image_sync node1
     """
-    with translated():
-        return compute_nodes.synchronize(_cloud(), node, image)
+    return operations.asked(globals(), "compute_node.image_sync", test, caller, node=node, image=image)
 
 
 def link(
@@ -159,6 +169,7 @@ def link(
     slots: int | None = None,
     settings: dict[str, Any] | None = None,
     test: bool = False,
+    caller: str | None = None,
 ) -> dict[str, Any]:
     """
     Attach a machine that has the base system of a compute node already. The arguments are those of :py:func:`init`.
@@ -199,6 +210,9 @@ def link(
     test
         Tell what would be done, and do nothing.
 
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
     Returns: ``{name, result, changes, comment, operation, steps, facts: {uuid, platform}}``
 
     CLI Example:
@@ -211,6 +225,7 @@ def link(
         globals(),
         "compute_node.link",
         test,
+        caller,
         host=host,
         platform_type=platform_type,
         guest_types=guest_types.split(",") if isinstance(guest_types, str) else list(guest_types),
@@ -225,7 +240,7 @@ def link(
     )
 
 
-def unlink(node: str, confirm: str | None = None, test: bool = False) -> dict[str, Any]:
+def unlink(node: str, confirm: str | None = None, test: bool = False, caller: str | None = None) -> dict[str, Any]:
     """
     Give up a compute node that has no guests: its names, keys, credentials and minion. The machine stays as it is.
 
@@ -238,6 +253,9 @@ def unlink(node: str, confirm: str | None = None, test: bool = False) -> dict[st
     test
         Tell what would be done, and do nothing.
 
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
     Returns: ``{name, result, changes, comment, operation, steps}``
 
     CLI Example:
@@ -249,7 +267,7 @@ def unlink(node: str, confirm: str | None = None, test: bool = False) -> dict[st
     with translated():
         if not test and confirm != node:
             raise UsageError(f"Unlinking {node} forgets its keys and credentials: say confirm={node}.")
-    return operations.asked(globals(), "compute_node.unlink", test, node=node)
+    return operations.asked(globals(), "compute_node.unlink", test, caller, node=node)
 
 
 def list_(limit: int = 100, after: str | None = None) -> dict[str, Any]:
@@ -296,7 +314,7 @@ def infos(uuid: str, live: bool = True) -> dict[str, Any]:
         return compute_nodes.infos(_cloud(), uuid, bool(live))
 
 
-def switchmode(uuid: str, mode: str, test: bool = False) -> dict[str, Any]:
+def switchmode(uuid: str, mode: str, test: bool = False, caller: str | None = None) -> dict[str, Any]:
     """
     Change the operation mode of a platform, and of the projects on its guests.
 
@@ -309,6 +327,9 @@ def switchmode(uuid: str, mode: str, test: bool = False) -> dict[str, Any]:
     test
         Tell what would be done, and do nothing.
 
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
     Returns: ``{name, result, changes, comment, operation, steps}``
 
     CLI Example:
@@ -317,10 +338,10 @@ def switchmode(uuid: str, mode: str, test: bool = False) -> dict[str, Any]:
 
         salt-run mc_compute_node.switchmode 1b4e28ba-2fa1-11d2-883f-0016d3cca427 cooking
     """
-    return operations.asked(globals(), "compute_node.switchmode", test, platform=uuid, mode=mode)
+    return operations.asked(globals(), "compute_node.switchmode", test, caller, platform=uuid, mode=mode)
 
 
-def add_key(node: str, key: str, test: bool = False) -> dict[str, Any]:
+def add_key(node: str, key: str, test: bool = False, caller: str | None = None) -> dict[str, Any]:
     """
     Let a public ssh key in, as root.
 
@@ -333,6 +354,9 @@ def add_key(node: str, key: str, test: bool = False) -> dict[str, Any]:
     test
         Tell what would be done, and do nothing.
 
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
     Returns: ``{name, result, changes, comment, operation, steps}``
 
     CLI Example:
@@ -341,10 +365,10 @@ def add_key(node: str, key: str, test: bool = False) -> dict[str, Any]:
 
         salt-run mc_compute_node.add_key node1 'ssh-ed25519 AAAA… ada@laptop'
     """
-    return operations.asked(globals(), "compute_node.add_key", test, node=node, key=key)
+    return operations.asked(globals(), "compute_node.add_key", test, caller, node=node, key=key)
 
 
-def remove_key(node: str, key: str, test: bool = False) -> dict[str, Any]:
+def remove_key(node: str, key: str, test: bool = False, caller: str | None = None) -> dict[str, Any]:
     """
     Let a public ssh key in no more.
 
@@ -357,6 +381,9 @@ def remove_key(node: str, key: str, test: bool = False) -> dict[str, Any]:
     test
         Tell what would be done, and do nothing.
 
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
     Returns: ``{name, result, changes, comment, operation, steps}``
 
     CLI Example:
@@ -365,10 +392,10 @@ def remove_key(node: str, key: str, test: bool = False) -> dict[str, Any]:
 
         salt-run mc_compute_node.remove_key node1 ada@laptop
     """
-    return operations.asked(globals(), "compute_node.remove_key", test, node=node, key=key)
+    return operations.asked(globals(), "compute_node.remove_key", test, caller, node=node, key=key)
 
 
-def link_dns(node: str, fqdn: str, test: bool = False) -> dict[str, Any]:
+def link_dns(node: str, fqdn: str, test: bool = False, caller: str | None = None) -> dict[str, Any]:
     """
     Give a compute node one more name.
 
@@ -381,6 +408,9 @@ def link_dns(node: str, fqdn: str, test: bool = False) -> dict[str, Any]:
     test
         Tell what would be done, and do nothing.
 
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
     Returns: ``{name, result, changes, comment, operation, steps}``
 
     CLI Example:
@@ -389,10 +419,10 @@ def link_dns(node: str, fqdn: str, test: bool = False) -> dict[str, Any]:
 
         salt-run mc_compute_node.link_dns node1 eu.corpus.example.org
     """
-    return operations.asked(globals(), "compute_node.link_dns", test, node=node, fqdn=fqdn)
+    return operations.asked(globals(), "compute_node.link_dns", test, caller, node=node, fqdn=fqdn)
 
 
-def drain(node: str, to: str | None = None, test: bool = False) -> dict[str, Any]:
+def drain(node: str, to: str | None = None, test: bool = False, caller: str | None = None) -> dict[str, Any]:
     """
     Put no new guests on a compute node; with ``to``, move those that it has.
 
@@ -405,6 +435,9 @@ def drain(node: str, to: str | None = None, test: bool = False) -> dict[str, Any
     test
         Tell what would be done, and do nothing.
 
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
     Returns: ``{name, result, changes, comment, operation, steps}``
 
     CLI Example:
@@ -413,10 +446,10 @@ def drain(node: str, to: str | None = None, test: bool = False) -> dict[str, Any
 
         salt-run mc_compute_node.drain node1 to=node2
     """
-    return operations.asked(globals(), "compute_node.drain", test, node=node, to=to)
+    return operations.asked(globals(), "compute_node.drain", test, caller, node=node, to=to)
 
 
-def undrain(node: str, test: bool = False) -> dict[str, Any]:
+def undrain(node: str, test: bool = False, caller: str | None = None) -> dict[str, Any]:
     """
     Put new guests on a compute node again.
 
@@ -426,6 +459,9 @@ def undrain(node: str, test: bool = False) -> dict[str, Any]:
     test
         Tell what would be done, and do nothing.
 
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
     Returns: ``{name, result, changes, comment, operation, steps}``
 
     CLI Example:
@@ -434,11 +470,16 @@ def undrain(node: str, test: bool = False) -> dict[str, Any]:
 
         salt-run mc_compute_node.undrain node1
     """
-    return operations.asked(globals(), "compute_node.undrain", test, node=node)
+    return operations.asked(globals(), "compute_node.undrain", test, caller, node=node)
 
 
 def image_build(
-    name: str = "debian", suite: str = "bookworm", again: bool = False, sync: bool = False, test: bool = False
+    name: str = "debian",
+    suite: str = "bookworm",
+    again: bool = False,
+    sync: bool = False,
+    test: bool = False,
+    caller: str | None = None,
 ) -> dict[str, Any]:
     """
     Build the image that guests are cloned from, unless there is one of the same already.
@@ -458,6 +499,9 @@ def image_build(
     test
         Tell what would be done, and do nothing.
 
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
     Returns: ``{name, result, changes, comment, operation, steps, facts: {image}}``
 
     CLI Example:
@@ -466,7 +510,7 @@ def image_build(
 
         salt-run mc_compute_node.image_build sync=True
     """
-    return operations.asked(globals(), "image.build", test, name=name, suite=suite, again=again, sync=sync)
+    return operations.asked(globals(), "image.build", test, caller, name=name, suite=suite, again=again, sync=sync)
 
 
 def image_list() -> list[dict[str, Any]]:

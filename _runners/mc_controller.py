@@ -9,6 +9,7 @@ Functions that change something take ``test=True``: they tell what would be done
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from corpus.controller import cloud, events, identities, initialization, overview, questions
@@ -18,6 +19,8 @@ from corpus.door import answered, translated
 if TYPE_CHECKING:
     __opts__: dict[str, Any]
     __context__: dict[str, Any]
+
+log = logging.getLogger(__name__)
 
 __virtualname__ = "mc_controller"
 
@@ -31,6 +34,7 @@ def init(
     zone: str | None = None,
     master_address: str | None = None,
     test: bool = False,
+    caller: str | None = None,
 ) -> dict[str, Any]:
     """
     Make this machine the cloud controller: packages, the master's configuration, registry, keys, name server, zone.
@@ -50,6 +54,9 @@ def init(
     test
         Tell what would be done, and do nothing.
 
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
     Returns: ``{name, result, changes, comment, start}``; ``start`` has the command lines that a person must run, where
     no systemd does.
 
@@ -60,6 +67,7 @@ def init(
         salt-run mc_controller.init zone=corpus.example.org master_address=192.0.2.1
     """
     with translated():
+        log.info("%s asks for mc_controller.init", cloud.who(globals(), caller))
         opts = dict(__opts__)
         report = initialization.init(opts, settings, zone, master_address, bool(test), cloud.say)
     return answered(report, __context__)
@@ -108,7 +116,7 @@ def operations(limit: int = 20, unfinished: bool = False, operation: str | None 
         return journaled.listed(there, limit, unfinished)
 
 
-def resume(operation: str | None = None) -> dict[str, Any]:
+def resume(operation: str | None = None, test: bool = False, caller: str | None = None) -> dict[str, Any]:
     """
     Finish or undo the operations whose process died. Run it when the controller starts.
 
@@ -116,6 +124,12 @@ def resume(operation: str | None = None) -> dict[str, Any]:
 
     operation
         The uuid of one that failed: what is left of it is done, or undone, again.
+
+    test
+        Tell what would be done, and do nothing.
+
+    caller
+        Whom a service of the controller asks for; root alone may say that.
 
     Returns: ``{result, comment, operations}``: a report for each that was settled. That it was undone is no failure.
 
@@ -126,7 +140,8 @@ def resume(operation: str | None = None) -> dict[str, Any]:
         salt-run mc_controller.resume
     """
     with translated():
-        return answered(overview.resume(cloud.of(globals()), operation), __context__)
+        there = cloud.asked(globals(), f"mc_controller.resume {operation or ''}", caller)
+        return answered(overview.resume(there, operation, bool(test)), __context__)
 
 
 def heard(tag: str, minion: str) -> dict[str, Any]:

@@ -47,16 +47,6 @@ def _server() -> powerdns.Server:
     return powerdns.configured(_cloud().settings)
 
 
-def _changed(name: str, changes: dict[str, Any], test: bool) -> dict[str, Any]:
-    done = "Would be changed." if test else "Changed."
-    return {
-        "name": name,
-        "result": True,
-        "changes": changes,
-        "comment": done if changes else "Everything is so already.",
-    }
-
-
 def _values(values: str | Sequence[str] | None) -> list[str] | None:
     if values is None:
         return None
@@ -104,6 +94,7 @@ def create_zone(
     nameservers: str | Sequence[str] | None = None,
     hostmaster: str = "",
     test: bool = False,
+    caller: str | None = None,
 ) -> dict[str, Any]:
     """
     Make a zone; one that corpus made before gets these nameservers.
@@ -121,6 +112,9 @@ def create_zone(
     test
         Only tell what would change.
 
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
     CLI Example:
 
     .. code-block:: bash
@@ -128,14 +122,18 @@ def create_zone(
         salt-run mc_dns.create_zone
         salt-run mc_dns.create_zone 10.64.0.0/16 nameservers='[ns1.example.org, ns2.example.org]'
     """
-    with translated():
-        settings = _cloud().settings
-        name = rooms.zone_name(zone or settings.zone)
-        servers = _values(nameservers) or settings.nameservers
-        return _changed(name, rooms.create(_server(), name, servers, hostmaster, plan=test), test)
+    return operations.asked(
+        globals(),
+        "dns.create_zone",
+        test,
+        caller,
+        zone=zone,
+        nameservers=_values(nameservers),
+        hostmaster=hostmaster or None,
+    )
 
 
-def delete_zone(zone: str, force: bool = False, test: bool = False) -> dict[str, Any]:
+def delete_zone(zone: str, force: bool = False, test: bool = False, caller: str | None = None) -> dict[str, Any]:
     """
     Delete a zone and everything in it. What the registry says of its names stays in the registry.
 
@@ -148,15 +146,16 @@ def delete_zone(zone: str, force: bool = False, test: bool = False) -> dict[str,
     test
         Only tell what would change.
 
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
     CLI Example:
 
     .. code-block:: bash
 
         salt-run mc_dns.delete_zone old.example.org
     """
-    with translated():
-        name = rooms.zone_name(zone)
-        return _changed(name, rooms.delete(_server(), name, force=force, plan=test), test)
+    return operations.asked(globals(), "dns.delete_zone", test, caller, zone=zone, force=force)
 
 
 def plan(zone: str | None = None) -> dict[str, Any]:
@@ -172,10 +171,13 @@ def plan(zone: str | None = None) -> dict[str, Any]:
 
         salt-run mc_dns.plan
     """
-    return apply(zone, test=True)
+    with translated():
+        changes = names.synchronize(_cloud(), zone, plan=True)
+    comment = "That would be changed." if changes else "Everything is so already."
+    return {"name": zone or "dns", "result": True, "changes": changes, "comment": comment}
 
 
-def apply(zone: str | None = None, test: bool = False) -> dict[str, Any]:
+def apply(zone: str | None = None, test: bool = False, caller: str | None = None) -> dict[str, Any]:
     """
     Make DNS what the registry says. Nothing is sent when it is so already.
 
@@ -185,14 +187,16 @@ def apply(zone: str | None = None, test: bool = False) -> dict[str, Any]:
     test
         Only tell what would change.
 
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
     CLI Example:
 
     .. code-block:: bash
 
         salt-run mc_dns.apply
     """
-    with translated():
-        return _changed(zone or "dns", names.synchronize(_cloud(), zone, plan=test), test)
+    return operations.asked(globals(), "dns.apply", test, caller, zone=zone)
 
 
 def add(
@@ -202,6 +206,7 @@ def add(
     ttl: int | None = None,
     replace: bool = False,
     test: bool = False,
+    caller: str | None = None,
 ) -> dict[str, Any]:
     """
     Add a record of anything, or values to one.
@@ -225,6 +230,9 @@ def add(
     test
         Only tell what would be done.
 
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
     CLI Example:
 
     .. code-block:: bash
@@ -234,7 +242,7 @@ def add(
         salt-run mc_dns.add 192.0.2.1 PTR www.example.org
     """
     return operations.asked(
-        globals(), "dns.add", test, name=name, type=type, values=_values(values), ttl=ttl, replace=replace
+        globals(), "dns.add", test, caller, name=name, type=type, values=_values(values), ttl=ttl, replace=replace
     )
 
 
@@ -243,6 +251,7 @@ def remove(
     type: str,  # noqa: A002 - the field's word
     values: str | Sequence[str] | None = None,
     test: bool = False,
+    caller: str | None = None,
 ) -> dict[str, Any]:
     """
     Remove a record that was added by :py:func:`mc_dns.add`, or some of its values.
@@ -259,16 +268,19 @@ def remove(
     test
         Only tell what would be done.
 
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
     CLI Example:
 
     .. code-block:: bash
 
         salt-run mc_dns.remove www.corpus.example.org CNAME
     """
-    return operations.asked(globals(), "dns.remove", test, name=name, type=type, values=_values(values))
+    return operations.asked(globals(), "dns.remove", test, caller, name=name, type=type, values=_values(values))
 
 
-def dnssec(zone: str, on: bool | None = None, test: bool = False) -> dict[str, Any]:
+def dnssec(zone: str, on: bool | None = None, test: bool = False, caller: str | None = None) -> dict[str, Any]:
     """
     Sign a zone, stop signing it, or only show the DS records that the zone above it must have.
 
@@ -278,10 +290,15 @@ def dnssec(zone: str, on: bool | None = None, test: bool = False) -> dict[str, A
         Its name, or the network whose reverse zone is meant.
 
     on
-        Sign it or not; not given: change nothing.
+        Sign it or not; not given: only show the records.
 
     test
         Only tell what would change.
+
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
+    Returns: A report; its ``facts`` have the records as ``ds``.
 
     CLI Example:
 
@@ -290,12 +307,11 @@ def dnssec(zone: str, on: bool | None = None, test: bool = False) -> dict[str, A
         salt-run mc_dns.dnssec corpus.example.org on=True
         salt-run mc_dns.dnssec corpus.example.org
     """
+    if on is not None:
+        return operations.asked(globals(), "dns.dnssec", test, caller, zone=zone, on=bool(on))
     with translated():
-        name, server = rooms.zone_name(zone), _server()
-        if on is None:
-            return {**_changed(name, {}, test), "comment": "", "ds": rooms.delegation(server, name)}
-        found = rooms.sign(server, name, on, plan=test)
-        return {**_changed(name, found["changes"], test), "ds": found["ds"]}
+        name = rooms.zone_name(zone)
+        return {"name": f"zone:{name}", "result": True, "facts": {"ds": rooms.delegation(_server(), name)}}
 
 
 def export(zone: str) -> str:

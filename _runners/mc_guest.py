@@ -45,6 +45,7 @@ def create(
     project: str | None = None,
     settings: dict[str, Any] | None = None,
     test: bool = False,
+    caller: str | None = None,
 ) -> dict[str, Any]:
     """
     Make a guest: cloned from an image, with an address, a name, a minion, and a way in.
@@ -85,6 +86,9 @@ def create(
     test
         Tell what would be done, and do nothing.
 
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
     Returns: ``{name, result, changes, comment, operation, steps, facts}``
 
     CLI Example:
@@ -97,6 +101,7 @@ def create(
         globals(),
         "guest.create",
         test,
+        caller,
         platform=platform,
         name=name,
         type=guest_type,
@@ -111,7 +116,7 @@ def create(
     )
 
 
-def delete(name: str, confirm: str | None = None, test: bool = False) -> dict[str, Any]:
+def delete(name: str, confirm: str | None = None, test: bool = False, caller: str | None = None) -> dict[str, Any]:
     """
     Remove a guest with its data: container, address, port, names, keys, credentials. What was begun is finished.
 
@@ -124,6 +129,9 @@ def delete(name: str, confirm: str | None = None, test: bool = False) -> dict[st
     test
         Tell what would be done, and do nothing.
 
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
     Returns: ``{name, result, changes, comment, operation, steps}``
 
     CLI Example:
@@ -134,7 +142,7 @@ def delete(name: str, confirm: str | None = None, test: bool = False) -> dict[st
     """
     with translated():
         guests.confirmed(name, confirm, bool(test))
-    return operations.asked(globals(), "guest.delete", test, name=name)
+    return operations.asked(globals(), "guest.delete", test, caller, name=name)
 
 
 def list_(node: str | None = None) -> dict[str, Any]:
@@ -178,7 +186,7 @@ def infos(name: str, live: bool = True) -> dict[str, Any]:
         return guests.infos(_cloud(), name, bool(live))
 
 
-def start(name: str, test: bool = False) -> dict[str, Any]:
+def start(name: str, test: bool = False, caller: str | None = None) -> dict[str, Any]:
     """
     Start a guest; it starts with its node from now on.
 
@@ -188,6 +196,9 @@ def start(name: str, test: bool = False) -> dict[str, Any]:
     test
         Tell what would be done, and do nothing.
 
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
     Returns: ``{name, result, changes, comment, operation, steps}``
 
     CLI Example:
@@ -196,10 +207,10 @@ def start(name: str, test: bool = False) -> dict[str, Any]:
 
         salt-run mc_guest.start shop
     """
-    return operations.asked(globals(), "guest.start", test, name=name)
+    return operations.asked(globals(), "guest.start", test, caller, name=name)
 
 
-def stop(name: str, test: bool = False) -> dict[str, Any]:
+def stop(name: str, test: bool = False, caller: str | None = None) -> dict[str, Any]:
     """
     Stop a guest; it stays stopped when its node starts again.
 
@@ -209,6 +220,9 @@ def stop(name: str, test: bool = False) -> dict[str, Any]:
     test
         Tell what would be done, and do nothing.
 
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
     Returns: ``{name, result, changes, comment, operation, steps}``
 
     CLI Example:
@@ -217,10 +231,10 @@ def stop(name: str, test: bool = False) -> dict[str, Any]:
 
         salt-run mc_guest.stop shop
     """
-    return operations.asked(globals(), "guest.stop", test, name=name)
+    return operations.asked(globals(), "guest.stop", test, caller, name=name)
 
 
-def restart(name: str, test: bool = False) -> dict[str, Any]:
+def restart(name: str, test: bool = False, caller: str | None = None) -> dict[str, Any]:
     """
     Stop a guest and start it again.
 
@@ -230,6 +244,9 @@ def restart(name: str, test: bool = False) -> dict[str, Any]:
     test
         Tell what would be done, and do nothing.
 
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
     Returns: ``{name, result, changes, comment, operation, steps}``
 
     CLI Example:
@@ -238,10 +255,10 @@ def restart(name: str, test: bool = False) -> dict[str, Any]:
 
         salt-run mc_guest.restart shop
     """
-    return operations.asked(globals(), "guest.restart", test, name=name)
+    return operations.asked(globals(), "guest.restart", test, caller, name=name)
 
 
-def enlarge(name: str, size: int | str, test: bool = False) -> dict[str, Any]:
+def enlarge(name: str, size: int | str, test: bool = False, caller: str | None = None) -> dict[str, Any]:
     """
     Let a guest store more.
 
@@ -254,6 +271,9 @@ def enlarge(name: str, size: int | str, test: bool = False) -> dict[str, Any]:
     test
         Tell what would be done, and do nothing.
 
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
     Returns: ``{name, result, changes, comment, operation, steps}``
 
     CLI Example:
@@ -262,10 +282,10 @@ def enlarge(name: str, size: int | str, test: bool = False) -> dict[str, Any]:
 
         salt-run mc_guest.enlarge shop +5G
     """
-    return operations.asked(globals(), "guest.enlarge", test, name=name, size=size)
+    return operations.asked(globals(), "guest.enlarge", test, caller, name=name, size=size)
 
 
-def trim(name: str, size: int | str, test: bool = False) -> dict[str, Any]:
+def trim(name: str, size: int | str, test: bool = False, caller: str | None = None) -> dict[str, Any]:
     """
     Let a guest store less; never less than it holds.
 
@@ -278,6 +298,9 @@ def trim(name: str, size: int | str, test: bool = False) -> dict[str, Any]:
     test
         Tell what would be done, and do nothing.
 
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
     Returns: ``{name, result, changes, comment, operation, steps}``
 
     CLI Example:
@@ -286,10 +309,10 @@ def trim(name: str, size: int | str, test: bool = False) -> dict[str, Any]:
 
         salt-run mc_guest.trim shop 3G
     """
-    return operations.asked(globals(), "guest.trim", test, name=name, size=size)
+    return operations.asked(globals(), "guest.trim", test, caller, name=name, size=size)
 
 
-def snapshot(name: str, label: str, test: bool = False) -> dict[str, Any]:
+def snapshot(name: str, label: str, test: bool = False, caller: str | None = None) -> dict[str, Any]:
     """
     Keep a guest as it is now.
 
@@ -302,6 +325,9 @@ def snapshot(name: str, label: str, test: bool = False) -> dict[str, Any]:
     test
         Tell what would be done, and do nothing.
 
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
     Returns: ``{name, result, changes, comment, operation, steps}``
 
     CLI Example:
@@ -310,10 +336,10 @@ def snapshot(name: str, label: str, test: bool = False) -> dict[str, Any]:
 
         salt-run mc_guest.snapshot shop before-upgrade
     """
-    return operations.asked(globals(), "guest.snapshot", test, name=name, label=label)
+    return operations.asked(globals(), "guest.snapshot", test, caller, name=name, label=label)
 
 
-def restore(name: str, label: str, test: bool = False) -> dict[str, Any]:
+def restore(name: str, label: str, test: bool = False, caller: str | None = None) -> dict[str, Any]:
     """
     Make a guest what it was when a snapshot was taken.
 
@@ -326,6 +352,9 @@ def restore(name: str, label: str, test: bool = False) -> dict[str, Any]:
     test
         Tell what would be done, and do nothing.
 
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
     Returns: ``{name, result, changes, comment, operation, steps}``
 
     CLI Example:
@@ -334,10 +363,10 @@ def restore(name: str, label: str, test: bool = False) -> dict[str, Any]:
 
         salt-run mc_guest.restore shop before-upgrade
     """
-    return operations.asked(globals(), "guest.restore", test, name=name, label=label)
+    return operations.asked(globals(), "guest.restore", test, caller, name=name, label=label)
 
 
-def delete_snapshot(name: str, label: str, test: bool = False) -> dict[str, Any]:
+def delete_snapshot(name: str, label: str, test: bool = False, caller: str | None = None) -> dict[str, Any]:
     """
     Forget a snapshot.
 
@@ -350,6 +379,9 @@ def delete_snapshot(name: str, label: str, test: bool = False) -> dict[str, Any]
     test
         Tell what would be done, and do nothing.
 
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
     Returns: ``{name, result, changes, comment, operation, steps}``
 
     CLI Example:
@@ -358,7 +390,7 @@ def delete_snapshot(name: str, label: str, test: bool = False) -> dict[str, Any]
 
         salt-run mc_guest.delete_snapshot shop before-upgrade
     """
-    return operations.asked(globals(), "guest.delete_snapshot", test, name=name, label=label)
+    return operations.asked(globals(), "guest.delete_snapshot", test, caller, name=name, label=label)
 
 
 def snapshots(name: str) -> Any:
@@ -380,7 +412,7 @@ def snapshots(name: str) -> Any:
         return guests.on_node(_cloud(), name, "mc_lxc.snapshots")
 
 
-def move(name: str, node: str, test: bool = False) -> dict[str, Any]:
+def move(name: str, node: str, test: bool = False, caller: str | None = None) -> dict[str, Any]:
     """
     Take a guest to another compute node: copied while it runs, stopped for the rest, started there.
 
@@ -395,6 +427,9 @@ def move(name: str, node: str, test: bool = False) -> dict[str, Any]:
     test
         Tell what would be done, and do nothing.
 
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
     Returns: ``{name, result, changes, comment, operation, steps, facts: {downtime}}``
 
     CLI Example:
@@ -403,7 +438,7 @@ def move(name: str, node: str, test: bool = False) -> dict[str, Any]:
 
         salt-run mc_guest.move shop node2
     """
-    return operations.asked(globals(), "guest.move", test, name=name, node=node)
+    return operations.asked(globals(), "guest.move", test, caller, name=name, node=node)
 
 
 def exec_(name: str, argv: str | Sequence[str], timeout: float = 60) -> dict[str, Any]:
@@ -434,7 +469,7 @@ def exec_(name: str, argv: str | Sequence[str], timeout: float = 60) -> dict[str
     return dict(found)
 
 
-def link_dns(name: str, fqdn: str, test: bool = False) -> dict[str, Any]:
+def link_dns(name: str, fqdn: str, test: bool = False, caller: str | None = None) -> dict[str, Any]:
     """
     Give a guest one more name, which its node's proxy serves.
 
@@ -447,6 +482,9 @@ def link_dns(name: str, fqdn: str, test: bool = False) -> dict[str, Any]:
     test
         Tell what would be done, and do nothing.
 
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
     Returns: ``{name, result, changes, comment, operation, steps}``
 
     CLI Example:
@@ -455,10 +493,10 @@ def link_dns(name: str, fqdn: str, test: bool = False) -> dict[str, Any]:
 
         salt-run mc_guest.link_dns shop www.example.org
     """
-    return operations.asked(globals(), "guest.link_dns", test, name=name, fqdn=fqdn)
+    return operations.asked(globals(), "guest.link_dns", test, caller, name=name, fqdn=fqdn)
 
 
-def unlink_dns(name: str, fqdn: str, test: bool = False) -> dict[str, Any]:
+def unlink_dns(name: str, fqdn: str, test: bool = False, caller: str | None = None) -> dict[str, Any]:
     """
     Take a name from a guest.
 
@@ -471,6 +509,9 @@ def unlink_dns(name: str, fqdn: str, test: bool = False) -> dict[str, Any]:
     test
         Tell what would be done, and do nothing.
 
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
     Returns: ``{name, result, changes, comment, operation, steps}``
 
     CLI Example:
@@ -479,15 +520,21 @@ def unlink_dns(name: str, fqdn: str, test: bool = False) -> dict[str, Any]:
 
         salt-run mc_guest.unlink_dns shop www.example.org
     """
-    return operations.asked(globals(), "guest.unlink_dns", test, name=name, fqdn=fqdn)
+    return operations.asked(globals(), "guest.unlink_dns", test, caller, name=name, fqdn=fqdn)
 
 
-def credentials(name: str) -> dict[str, str]:
+def credentials(name: str, test: bool = False, caller: str | None = None) -> dict[str, str]:
     """
     Return a link that shows the root password of a guest once.
 
     name
         The guest's name.
+
+    test
+        Tell what would be done, and do nothing.
+
+    caller
+        Whom a service of the controller asks for; root alone may say that.
 
     Returns: ``{link: token, show: command}``
 
@@ -498,15 +545,18 @@ def credentials(name: str) -> dict[str, str]:
         salt-run mc_guest.credentials shop
     """
     with translated():
-        return guests.link(_cloud(), name)
+        return guests.link(cloud.asked(globals(), f"mc_guest.credentials of {name}", caller), name, bool(test))
 
 
-def redeem(token: str) -> dict[str, str]:
+def redeem(token: str, caller: str | None = None) -> dict[str, str]:
     """
     Show what a link shows; it works once.
 
     token
         Of the link.
+
+    caller
+        Whom a service of the controller asks for; root alone may say that.
 
     Returns: ``{subject, name, value}``
 
@@ -517,4 +567,4 @@ def redeem(token: str) -> dict[str, str]:
         salt-run mc_guest.redeem 3q2-7w…
     """
     with translated():
-        return guests.redeemed(_cloud(), token)
+        return guests.redeemed(cloud.asked(globals(), "mc_guest.redeem", caller), token)

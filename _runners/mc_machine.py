@@ -65,7 +65,13 @@ def list_(account: str) -> dict[str, Any]:
 
 
 def create(
-    account: str, name: str, image: str, size: str, user_data: str | None = None, test: bool = False
+    account: str,
+    name: str,
+    image: str,
+    size: str,
+    user_data: str | None = None,
+    test: bool = False,
+    caller: str | None = None,
 ) -> dict[str, Any]:
     """
     Make a machine, and wait until it runs and has an address. One of that name that was made here is taken as it is.
@@ -90,6 +96,9 @@ def create(
     test
         Only tell what would be done.
 
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
     CLI Example:
 
     .. code-block:: bash
@@ -98,11 +107,19 @@ def create(
         salt-run mc_compute_node.init 198.51.100.7 name=node7 user=admin identity=/srv/corpus/ssh/machines
     """
     return operations.asked(
-        globals(), "machine.create", test, account=account, name=name, image=image, size=size, user_data=user_data
+        globals(),
+        "machine.create",
+        test,
+        caller,
+        account=account,
+        name=name,
+        image=image,
+        size=size,
+        user_data=user_data,
     )
 
 
-def destroy(account: str, name: str, test: bool = False) -> dict[str, Any]:
+def destroy(account: str, name: str, test: bool = False, caller: str | None = None) -> dict[str, Any]:
     """
     Destroy a machine that was made here. A compute node must be unlinked first.
 
@@ -115,10 +132,13 @@ def destroy(account: str, name: str, test: bool = False) -> dict[str, Any]:
     test
         Only tell what would be done.
 
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
     CLI Example:
 
     .. code-block:: bash
 
         salt-run mc_machine.destroy amazon node7
     """
-    return operations.asked(globals(), "machine.destroy", test, account=account, name=name)
+    return operations.asked(globals(), "machine.destroy", test, caller, account=account, name=name)

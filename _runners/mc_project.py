@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from corpus.controller import cloud, operations, projects
-from corpus.door import answered, translated
+from corpus.door import translated
 
 if TYPE_CHECKING:
     __opts__: dict[str, Any]
@@ -226,7 +226,14 @@ def deployments(name: str, guest: str | None = None, limit: int = 20, refresh: b
         return projects.deployments(cloud.of(globals()), name, guest, limit, refresh)
 
 
-def grant(name: str, owner: str, role: str = "deployer", email: str | None = None) -> dict[str, Any]:
+def grant(
+    name: str,
+    owner: str,
+    role: str = "deployer",
+    email: str | None = None,
+    test: bool = False,
+    caller: str | None = None,
+) -> dict[str, Any]:
     """
     Give a person a role in a project.
 
@@ -242,17 +249,24 @@ def grant(name: str, owner: str, role: str = "deployer", email: str | None = Non
     email
         Mail address of a person who is not known yet, or has a new one.
 
+    test
+        Tell what would be done, and do nothing.
+
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
     CLI Example:
 
     .. code-block:: bash
 
         salt-run mc_project.grant shop bob role=deployer email=bob@example.org
     """
-    with translated():
-        return answered(projects.grant(cloud.of(globals()), name, owner, role, email), __context__)
+    return operations.asked(globals(), "project.grant", test, caller, name=name, owner=owner, role=role, email=email)
 
 
-def revoke(name: str, owner: str, role: str | None = None) -> dict[str, Any]:
+def revoke(
+    name: str, owner: str, role: str | None = None, test: bool = False, caller: str | None = None
+) -> dict[str, Any]:
     """
     Take a person's role in a project away.
 
@@ -265,14 +279,19 @@ def revoke(name: str, owner: str, role: str | None = None) -> dict[str, Any]:
     role
         Not set: all of them.
 
+    test
+        Tell what would be done, and do nothing.
+
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
     CLI Example:
 
     .. code-block:: bash
 
         salt-run mc_project.revoke shop bob
     """
-    with translated():
-        return answered(projects.revoke(cloud.of(globals()), name, owner, role), __context__)
+    return operations.asked(globals(), "project.revoke", test, caller, name=name, owner=owner, role=role)
 
 
 def list_() -> dict[str, Any]:

@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from corpus.controller import cloud, comparison
 from corpus.controller.credentials import Credentials
-from corpus.controller.registry import exchange
-from corpus.controller.registry.store import Registry
-from corpus.controller.settings import Settings
+from corpus.controller.registry import exchange, migrations
 from corpus.controller.world import World
 from corpus.door import answered, translated
 
@@ -31,14 +29,15 @@ def __virtual__():
     return __virtualname__
 
 
-def _registry() -> Registry:
-    settings = Settings.configured(__opts__)
-    return Registry(settings.registry_url, settings.key_file)
-
-
-def upgrade() -> dict[str, Any]:
+def upgrade(test: bool = False, caller: str | None = None) -> dict[str, Any]:
     """
     Make the registry's tables those of this corpus. What is there stays.
+
+    test
+        Tell what would be done, and do nothing.
+
+    caller
+        Whom a service of the controller asks for; root alone may say that.
 
     Returns: ``{result, changed, revision}``
 
@@ -49,8 +48,9 @@ def upgrade() -> dict[str, Any]:
         salt-run mc_registry.upgrade
     """
     with translated():
-        registry = _registry()
-        return {"result": True, "changed": registry.upgrade(), "revision": registry.revision()}
+        registry = cloud.asked(globals(), "mc_registry.upgrade", caller).registry
+        changed = registry.revision() != migrations.HEAD if test else registry.upgrade()
+        return {"result": None if test and changed else True, "changed": changed, "revision": registry.revision()}
 
 
 def export(path: str, passphrase_file: str | None = None) -> dict[str, int]:
@@ -73,10 +73,16 @@ def export(path: str, passphrase_file: str | None = None) -> dict[str, int]:
         salt-run mc_registry.export /root/registry.yaml passphrase_file=/root/passphrase
     """
     with translated():
-        return exchange.export(_registry(), Path(path), exchange.passphrase_in(passphrase_file))
+        return exchange.export(cloud.of(globals()).registry, Path(path), exchange.passphrase_in(passphrase_file))
 
 
-def import_(path: str, passphrase_file: str | None = None, replace: bool = False) -> dict[str, int]:
+def import_(
+    path: str,
+    passphrase_file: str | None = None,
+    replace: bool = False,
+    test: bool = False,
+    caller: str | None = None,
+) -> dict[str, int]:
     """
     Fill the registry from a file that :py:func:`export` wrote: all of it, or nothing.
 
@@ -89,6 +95,12 @@ def import_(path: str, passphrase_file: str | None = None, replace: bool = False
     replace
         Whether to remove what the registry has. Without it, a registry that is not empty is refused.
 
+    test
+        Tell what would be done, and do nothing.
+
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
     Returns: how many rows of each table
 
     CLI Example:
@@ -98,16 +110,24 @@ def import_(path: str, passphrase_file: str | None = None, replace: bool = False
         salt-run mc_registry.import /root/registry.yaml passphrase_file=/root/passphrase
     """
     with translated():
-        registry = _registry()
-        registry.upgrade()
-        return exchange.import_(registry, Path(path), exchange.passphrase_in(passphrase_file), replace is True)
+        registry = cloud.asked(globals(), "mc_registry.import", caller).registry
+        if not test:
+            registry.upgrade()
+        passphrase = exchange.passphrase_in(passphrase_file)
+        return exchange.import_(registry, Path(path), passphrase, replace is True, bool(test))
 
 
-def rotate_key() -> dict[str, Any]:
+def rotate_key(test: bool = False, caller: str | None = None) -> dict[str, Any]:
     """
     Encrypt all credentials with a new key, and forget the old one.
 
     Interrupted, it leaves everything readable; call it again then.
+
+    test
+        Tell what would be done, and do nothing.
+
+    caller
+        Whom a service of the controller asks for; root alone may say that.
 
     Returns: ``{result, credentials}``: how many were encrypted
 
@@ -118,17 +138,23 @@ def rotate_key() -> dict[str, Any]:
         salt-run mc_registry.rotate_key
     """
     with translated():
-        registry = _registry()
-        return {"result": True, "credentials": Credentials.of(registry).rotate(registry)}
+        registry = cloud.asked(globals(), "mc_registry.rotate_key", caller).registry
+        kept = Credentials.of(registry)
+        if test:
+            return {"result": None, "credentials": kept.count(registry)}
+        return {"result": True, "credentials": kept.rotate(registry)}
 
 
-def check(fix: bool = False) -> dict[str, Any]:
+def check(fix: bool = False, caller: str | None = None) -> dict[str, Any]:
     """
     Compare the registry with the world: containers and images of the nodes, their traffic, names in DNS, minions' keys.
 
     fix
         Put right what can be: start and stop guests, settle traffic and names. What nobody asked for, such as a
         container that the registry does not know, is told and never removed.
+
+    caller
+        Whom a service of the controller asks for; root alone may say that.
 
     Returns: ``{result, retcode, comment, differences}``, each difference with ``kind``, ``subject``, ``message``, ``repairable`` and
     ``repaired``; ``result`` is False when something is left.
@@ -140,5 +166,5 @@ def check(fix: bool = False) -> dict[str, Any]:
         salt-run mc_registry.check fix=True
     """
     with translated():
-        there = cloud.of(globals())
+        there = cloud.asked(globals(), f"mc_registry.check fix={fix is True}", caller)
         return answered(comparison.check(there.registry, World(there), fix is True), __context__)

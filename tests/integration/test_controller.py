@@ -170,11 +170,15 @@ def test_what_a_forged_event_says_is_not_believed(there: Master, fitting: dict[s
 def test_people_get_roles(there: Master) -> None:
     there.ok("mc_project.create", "club")
     assert "email=ADDRESS" in there.refused("mc_project.grant", "club", "bob")
-    there.ok("mc_project.grant", "club", "bob", email="bob@example.org")
+    assert there.ok("mc_project.grant", "club", "bob", email="bob@example.org", test=True)["changes"]
+    assert there.ok("mc_project.infos", "club")["roles"] == {}
+    given = there.ok("mc_project.grant", "club", "bob", email="bob@example.org", caller="carol")
+    assert (given["who"], given["name"]) == ("carol", "project:club")
     assert there.ok("mc_project.grant", "club", "bob")["changes"] == {}
     assert there.ok("mc_project.infos", "club")["roles"] == {"deployer": ["bob"]}
     assert "is no role" in there.refused("mc_project.grant", "club", "bob", role="king")
-    assert there.ok("mc_project.revoke", "club", "bob")["changes"] == {"revoked": ["deployer"]}
+    assert there.ok("mc_project.revoke", "club", "bob")["changes"] == {"roles": {"revoked": ["deployer"]}}
+    assert there.ok("mc_project.revoke", "club", "bob")["changes"] == {}
     there.ok("mc_project.destroy", "club", confirm="club")
 
 

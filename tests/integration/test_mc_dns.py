@@ -88,7 +88,7 @@ def test_zones_and_names_from_the_command_line(controller: Controller, dns: Powe
     assert dns.status("corpus.test") == "REFUSED"
     assert controller.ok("create_zone")["changes"]
     assert controller.ok("create_zone")["changes"] == {}
-    assert controller.ok("create_zone", "192.0.2.0/24")["name"] == "2.0.192.in-addr.arpa"
+    assert controller.ok("create_zone", "192.0.2.0/24")["name"] == "zone:2.0.192.in-addr.arpa"
     assert sorted(controller.ok("zones")) == ["2.0.192.in-addr.arpa", "corpus.test"]
 
     planned = controller.ok("add", "corpus.test", "MX", ["10 mx1.example.org", "20 mx2.example.org"], test=True)
@@ -108,9 +108,13 @@ def test_zones_and_names_from_the_command_line(controller: Controller, dns: Powe
     }
     assert listed["corpus.test NS"]["ours"] is False
 
-    signed = controller.ok("dnssec", "corpus.test", on=True)
-    assert signed["ds"]
-    assert controller.ok("dnssec", "corpus.test")["ds"] == signed["ds"]
+    assert controller.ok("dnssec", "corpus.test", on=True, test=True)["changes"]
+    assert controller.ok("dnssec", "corpus.test")["facts"]["ds"] == []
+    signed = controller.ok("dnssec", "corpus.test", on=True, caller="ada")
+    assert signed["facts"]["ds"]
+    assert controller.ok("dnssec", "corpus.test")["facts"] == signed["facts"]
+    again = controller.ok("dnssec", "corpus.test", on=True)
+    assert (again["changes"], again["facts"]) == ({}, signed["facts"])
     assert "corpus.test.\t300\tIN\tMX\t10 mx1.example.org." in controller.ok("export", "corpus.test")
 
     controller.ok("remove", "corpus.test", "MX", "20 mx2.example.org")
@@ -119,7 +123,13 @@ def test_zones_and_names_from_the_command_line(controller: Controller, dns: Powe
     controller.ok("remove", "corpus.test", "MX")
     assert dns.dig("corpus.test", "MX") == []
     assert controller.ok("remove", "corpus.test", "MX")["changes"] == {}
+    assert controller.ok("delete_zone", "192.0.2.0/24", test=True)["changes"]
+    assert dns.status("2.0.192.in-addr.arpa", "SOA") == "NOERROR"
     assert controller.ok("delete_zone", "192.0.2.0/24")["changes"]
+    assert controller.ok("delete_zone", "2.0.192.in-addr.arpa")["changes"] == {}
+    kept = {(row["kind"], row["subject"]) for row in operations.listed(controller.cloud)}
+    zone = "zone:2.0.192.in-addr.arpa"
+    assert {("dns.create_zone", zone), ("dns.delete_zone", zone), ("dns.dnssec", "zone:corpus.test")} <= kept
     assert dns.status("2.0.192.in-addr.arpa", "SOA") == "REFUSED"
 
 
@@ -132,7 +142,8 @@ def test_the_registry_is_compared_and_applied(controller: Controller, dns: Power
         )
     wanted = {f"{name} A": {"old": "", "new": "60 192.0.2.10"} for name in ("node1.corpus.test", "*.node1.corpus.test")}
     assert controller.ok("plan")["changes"] == wanted
-    assert controller.ok("apply")["changes"] == wanted
+    assert controller.ok("apply", test=True)["changes"] == {"names": "would be done"}
+    assert controller.ok("apply")["changes"] == {"names": wanted}
     assert controller.ok("apply", "corpus.test")["changes"] == {}
     assert dns.dig("shop.node1.corpus.test") == ["192.0.2.10"]
     assert "is that of a machine" in controller.refused("add", "node1.corpus.test", "A", "192.0.2.1")

@@ -39,6 +39,7 @@ def there() -> Iterator[Master]:
         master(Path(folder) / "m", ext_pillar=[{"mc_corpus": {}}]) as made,
     ):
         assert "salt-run mc_registry.upgrade" in made.refused("mc_registry.rotate_key")
+        assert made.ok("mc_registry.upgrade", test=True)["changed"] is True
         assert made.ok("mc_registry.upgrade")["changed"] is True
         assert made.ok("mc_registry.upgrade")["changed"] is False
         tenants.fill(made.registry())
@@ -118,10 +119,18 @@ def test_export_import_and_rotation(there: Master) -> None:
     registry = there.registry()
     with registry.session() as session:
         session.add(Owner(name="carol"))
+    planned = there.ok(
+        "mc_registry.import", str(path), passphrase_file=f"{there.folder}/passphrase", replace=True, test=True
+    )
+    assert planned == told
+    with registry.reading() as session:
+        assert session.scalar(select(Owner.name).where(Owner.name == "carol")) == "carol"
     there.ok("mc_registry.import", str(path), passphrase_file=f"{there.folder}/passphrase", replace=True)
     with registry.reading() as session:
         assert session.scalars(select(Owner.name).order_by(Owner.name)).all() == ["ada", "bob"]
     before = registry.key_file.read_text()
+    assert there.ok("mc_registry.rotate_key", test=True)["credentials"] == 6
+    assert registry.key_file.read_text() == before
     assert there.ok("mc_registry.rotate_key") == {"result": True, "credentials": 6}
     assert registry.key_file.read_text() != before
     told = _call(there, "pillar.get", "corpus:credentials", "unmask=True")

@@ -170,6 +170,15 @@ def test_what_is_asked_of_guests(cloud: Cloud) -> None:
     assert compute_nodes.infos(cloud, "node1", live=False)["names_of_guests"] == ["shop"]
 
 
+def test_images_are_brought_by_an_operation(cloud: Cloud) -> None:
+    there = plan(cloud, "compute_node.image_sync", node="192.0.2.11")
+    assert (there["name"], there["changes"]) == ("compute_node:node1.corpus.test", {})
+    with cloud.registry.session() as session:
+        session.add(models.Image(name="debian", version="fedcba987654", digest="sha256:01", size=1))
+    assert plan(cloud, "compute_node.image_sync", node="node1")["changes"] == {"images": "would be done"}
+    assert "There is no image 'suse'" in refused(cloud, "compute_node.image_sync", node="node1", image="suse")
+
+
 def test_a_link_to_a_password_works_once(cloud: Cloud) -> None:
     guest(cloud, "shop", "10.64.1.2")
     with cloud.registry.session() as session:

@@ -103,6 +103,16 @@ def who(scope: Mapping[str, Any], claimed: str | None = None) -> str:
     return "".join(sign for sign in name if sign.isprintable())[:100]
 
 
+def asked(scope: Mapping[str, Any], action: str, caller: str | None = None) -> Cloud:
+    """Return the cloud for a change that is no operation; who asks for it is written into the master's log.
+
+    :param action: such as ``mc_registry.rotate_key``
+    :param caller: whom a service of ours says that it asks for
+    """
+    log.info("%s asks for %s", who(scope, caller), action)
+    return of(scope)
+
+
 def say(line: str) -> None:
     """Show a line to the person who waits, or write it into the master's log."""
     if sys.stderr.isatty():

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from corpus.controller import access, images
     from corpus.controller.cloud import Cloud
-    from corpus.controller.registry.models import ComputeNode
+    from corpus.controller.registry.models import ComputeNode, Image
 
 #: The mode in which projects are deployed on a platform of a type, unless it is given another one.
 MODES = {"dev": "editable", "staging": "cooking", "prod": "final"}
@@ -515,25 +515,15 @@ def synchronize(cloud: Cloud, name: str, image: str | None = None) -> list[str]:
 
     :param image: ``<name>`` or ``<name>-<version>``; None: the newest version of each
     """
-    from sqlalchemy import select
-
     from corpus.controller import images
-    from corpus.controller.registry.models import Image, NodeImage
+    from corpus.controller.registry.models import NodeImage
 
     with cloud.registry.reading() as session:
         node = wiring.node(session, name)
         minion, node_id, reached = node.minion_id, node.id, wiring.target(cloud, node)
-        there = set(session.scalars(select(NodeImage.image_id).where(NodeImage.node_id == node.id)))
-        newest: dict[str, Image] = {}
-        for one in session.scalars(select(Image).order_by(Image.id)):
-            if image is None or image in (one.name, f"{one.name}-{one.version}"):
-                newest[one.name] = one
-    if image is not None and not newest:
-        raise UsageError(f"There is no image {shown(image)}: mc_compute_node.image_build makes one.")
+        missing = _missing(session, node, image)
     brought = []
-    for one in newest.values():
-        if one.id in there:
-            continue
+    for one in missing:
         archive, _ = images.send(images.find(cloud.settings, one.name, one.version), reached)
         wiring.call(cloud, minion, "mc_lxc.import_image", archive, one.name, one.version, timeout=1800)
         reached.run("rm", "-f", "--", archive)
@@ -542,6 +532,40 @@ def synchronize(cloud: Cloud, name: str, image: str | None = None) -> list[str]:
                 session.add(NodeImage(node_id=node_id, image_id=one.id))
         brought.append(f"{one.name}-{one.version}")
     return brought
+
+
+def _missing(session: Session, node: ComputeNode, image: str | None) -> list[Image]:
+    """The images that are meant, and that a node does not have.
+
+    :raises UsageError: there is no image of that name
+    """
+    from sqlalchemy import select
+
+    from corpus.controller.registry.models import Image, NodeImage
+
+    there = set(session.scalars(select(NodeImage.image_id).where(NodeImage.node_id == node.id)))
+    newest = {
+        one.name: one
+        for one in session.scalars(select(Image).order_by(Image.id))
+        if image in (None, one.name, f"{one.name}-{one.version}")
+    }
+    if image is not None and not newest:
+        raise UsageError(f"There is no image {shown(image)}: mc_compute_node.image_build makes one.")
+    return [one for one in newest.values() if one.id not in there]
+
+
+@operations.kind("compute_node.image_sync", subject=_subject, resolve=wiring.called(node=wiring.node))
+def equipping(arguments: Mapping[str, Any]) -> list[Step]:
+    """Images of the controller's, brought to a node: ``node``, ``image``."""
+
+    def there(run: Run) -> bool:
+        with run.cloud.registry.reading() as session:
+            return not _missing(session, wiring.node(session, run.arguments["node"]), run.arguments.get("image"))
+
+    def bring(run: Run) -> list[str]:
+        return synchronize(run.cloud, run.arguments["node"], run.arguments.get("image"))
+
+    return [Step("images", there, bring, repeatable=True)]
 
 
 @operations.kind("image.build", subject=lambda arguments: f"image:{arguments.get('name')}")

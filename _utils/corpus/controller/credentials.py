@@ -18,7 +18,7 @@ import string
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from corpus import files
@@ -128,6 +128,11 @@ class Credentials:
         if credential is None:
             raise CorpusError("This link shows nothing: it was used already, or is too old.")
         return credential.subject, credential.name, self.decrypted(credential)
+
+    def count(self, registry: Registry) -> int:
+        """Return how many secrets there are."""
+        with registry.reading() as session:
+            return session.scalar(select(func.count()).select_from(Credential)) or 0
 
     def rotate(self, registry: Registry) -> int:
         """Encrypt everything with a new key and drop the old ones; return how many secrets that were.

@@ -1,4 +1,4 @@
-"""Free names: records that stand for no machine, kept in the registry and registered like all others."""
+"""Names in DNS: kept as the registry says, zones made and signed, and free names, which stand for no machine."""
 
 from __future__ import annotations
 
@@ -57,6 +57,67 @@ def remove(arguments: Mapping[str, Any]) -> Sequence[Step]:
     """
     name, kind = _named(arguments)
     return _steps(name, kind, lambda former: _without(name, kind, former, arguments.get("values")))
+
+
+def _zone(cloud: Cloud, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The zone that is meant, by its own name."""
+    given = arguments.get("zone")
+    return {"zone": zones.zone_name(str(given))} if given is not None else {}
+
+
+def _new_zone(cloud: Cloud, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The same, and what the settings say where nothing was."""
+    servers = arguments.get("nameservers") or list(cloud.settings.nameservers)
+    return {"nameservers": servers, **_zone(cloud, {"zone": arguments.get("zone") or cloud.settings.zone})}
+
+
+def _of_zone(arguments: Mapping[str, Any]) -> str:
+    return f"zone:{arguments['zone']}" if arguments.get("zone") else "dns"
+
+
+@operations.kind("dns.create_zone", subject=_of_zone, resolve=_new_zone)
+def create_zone(arguments: Mapping[str, Any]) -> Sequence[Step]:
+    """A zone, or other nameservers of one that we made: ``zone``, ``nameservers``, ``hostmaster``."""
+
+    def create(run: Run, plan: bool = False) -> dict[str, Any]:
+        given, server = run.arguments, powerdns.configured(run.cloud.settings)
+        return zones.create(server, given["zone"], given["nameservers"], given.get("hostmaster") or "", plan)
+
+    return [Step("zone", lambda run: not create(run, plan=True), create, repeatable=True)]
+
+
+@operations.kind("dns.delete_zone", subject=_of_zone, resolve=_zone, forward=True)
+def delete_zone(arguments: Mapping[str, Any]) -> Sequence[Step]:
+    """A zone, and all that is in it: ``zone``, ``force`` (also what others made)."""
+
+    def delete(run: Run, plan: bool = False) -> dict[str, Any]:
+        server = powerdns.configured(run.cloud.settings)
+        return zones.delete(server, run.arguments["zone"], run.arguments.get("force") is True, plan)
+
+    return [Step("zone", lambda run: not delete(run, plan=True), delete, repeatable=True)]
+
+
+@operations.kind("dns.dnssec", subject=_of_zone, resolve=_zone)
+def dnssec(arguments: Mapping[str, Any]) -> Sequence[Step]:
+    """Signatures of a zone, or none: ``zone``, ``on``. Facts have what the zone above needs, as ``ds``."""
+
+    def sign(run: Run, plan: bool = False) -> dict[str, Any]:
+        server = powerdns.configured(run.cloud.settings)
+        found = zones.sign(server, run.arguments["zone"], run.arguments.get("on") is True, plan)
+        run.data["ds"] = found["ds"]
+        return dict(found["changes"])
+
+    return [Step("signatures", lambda run: not sign(run, plan=True), sign, repeatable=True)]
+
+
+@operations.kind("dns.apply", subject=_of_zone, resolve=_zone)
+def apply(arguments: Mapping[str, Any]) -> Sequence[Step]:
+    """Everything that is ours in DNS, or in one ``zone``, as the registry says."""
+
+    def register(run: Run, plan: bool = False) -> dict[str, Any]:
+        return synchronize(run.cloud, run.arguments.get("zone"), plan)
+
+    return [Step("names", lambda run: not register(run, plan=True), register, repeatable=True)]
 
 
 def _steps(name: str, kind: str, change: Any) -> list[Step]:

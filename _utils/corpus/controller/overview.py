@@ -30,11 +30,17 @@ def report(cloud: Cloud) -> dict[str, Any]:
     }
 
 
-def resume(cloud: Cloud, operation: str | None = None) -> dict[str, Any]:
+def resume(cloud: Cloud, operation: str | None = None, test: bool = False) -> dict[str, Any]:
     """Settle what was interrupted; return a report of reports.
 
     :param operation: uuid of one to settle, also one that failed
+    :param test: only tell which those are
     """
+    if test:
+        left = [one for one in operations.listed(cloud, unfinished=True) if not one["alive"]]
+        left = left if operation is None else [operations.looked_up(cloud, operation)]
+        words = [f"{one['kind']} ({one['operation']}) would be settled." for one in left]
+        return {"result": True, "comment": "\n".join(words) or "Nothing was interrupted.", "operations": left}
     settled = operations.resume(cloud, operation)
     states = {report["operation"]: operations.looked_up(cloud, report["operation"])["state"] for report in settled}
     failed = [report for report in settled if states[report["operation"]] == "failed"]

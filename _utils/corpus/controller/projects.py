@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from corpus.controller.cloud import Cloud
-    from corpus.controller.registry.models import Deployment, Guest, Owner, Project
+    from corpus.controller.registry.models import Deployment, Guest, Owner, Project, Role
 
 #: Seconds that a guest may take to make a project ready, to remove it, and to deploy it.
 READYING, REMOVING, DEPLOYING = 300, 300, 3600
@@ -125,41 +125,61 @@ def _own(run: Run) -> str:
 # --- roles ------------------------------------------------------------------------------------------------------------
 
 
-def grant(cloud: Cloud, name: str, owner: str, role: str = "deployer", email: str | None = None) -> dict[str, Any]:
-    """Give a person a role in a project; return what changed.
-
-    :param owner: login name
-    :param email: of a person that the registry does not know yet, or who has a new address
-    :raises UsageError: there is no such project or role, or the person is not known and has no address here
-    """
+@operations.kind("project.grant")
+def granting(arguments: Mapping[str, Any]) -> list[Step]:
+    """A role of a person's: name, owner (login name), role, email (of one who is not known yet, or has a new one)."""
     from corpus.controller.registry.models import ROLES
 
+    role = arguments.get("role")
     if role not in ROLES:
         raise UsageError(f"{identifiers.shown(role)} is no role: there are {', '.join(ROLES)}.")
-    with cloud.registry.session() as session:
-        person = _person(session, owner, make=email is not None)
+    login, email = _login(arguments.get("owner")), arguments.get("email")
+
+    def has(run: Run) -> bool:
+        with run.cloud.registry.reading() as session:
+            there = project(session, run.arguments["name"])
+            if email is None:
+                _person(session, login, make=False)
+            return any(
+                (one.owner.name, one.name) == (login, role) and email in (None, one.owner.email) for one in there.roles
+            )
+
+    def give(run: Run) -> dict[str, Any]:
         changes: dict[str, Any] = {}
-        if email is not None and person.email != email:
-            changes["email"] = {"old": person.email, "new": email}
-            person.email = email
-        if _give(session, project(session, name), person, role):
-            changes["role"] = role
-    return _changed(name, changes, f"{owner} is {role} of {name}.")
+        with run.cloud.registry.session() as session:
+            person = _person(session, login, email is not None)
+            if email not in (None, person.email):
+                changes["email"] = {"old": person.email, "new": email}
+                person.email = email
+            if _give(session, project(session, run.arguments["name"]), person, str(role)):
+                changes["role"] = role
+        return changes
+
+    return [Step("role", has, give, repeatable=True)]
 
 
-def revoke(cloud: Cloud, name: str, owner: str, role: str | None = None) -> dict[str, Any]:
-    """Take a person's role in a project away; None: all of them. Return what changed."""
-    with cloud.registry.session() as session:
-        there = project(session, name)
-        gone = [one for one in there.roles if one.owner.name == owner and role in (None, one.name)]
-        names = [one.name for one in gone]
-        for one in gone:
-            session.delete(one)
-    return _changed(name, {"revoked": names} if names else {}, f"{owner} has no such role in {name}.")
+@operations.kind("project.revoke", forward=True)
+def revoking(arguments: Mapping[str, Any]) -> list[Step]:
+    """A role of a person's taken away: name, owner, role (None: all of them)."""
 
+    def of(session: Session, run: Run) -> list[Role]:
+        owner, role = run.arguments.get("owner"), run.arguments.get("role")
+        there = project(session, run.arguments["name"]).roles
+        return [one for one in there if one.owner.name == owner and role in (None, one.name)]
 
-def _changed(name: str, changes: Mapping[str, Any], comment: str) -> dict[str, Any]:
-    return {"name": name, "result": True, "changes": dict(changes), "comment": comment}
+    def has_none(run: Run) -> bool:
+        with run.cloud.registry.reading() as session:
+            return not of(session, run)
+
+    def take(run: Run) -> dict[str, list[str]]:
+        with run.cloud.registry.session() as session:
+            gone = of(session, run)
+            names = [one.name for one in gone]
+            for one in gone:
+                session.delete(one)
+        return {"revoked": names}
+
+    return [Step("roles", has_none, take, repeatable=True)]
 
 
 def _give(session: Session, there: Project, person: Owner, role: str) -> bool:

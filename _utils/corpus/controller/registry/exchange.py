@@ -135,11 +135,14 @@ def export(registry: Registry, path: Path, passphrase: str | None = None) -> dic
     return {table: len(rows) for table, rows in content.items() if table != _HEAD}
 
 
-def import_(registry: Registry, path: Path, passphrase: str | None = None, replace: bool = False) -> dict[str, int]:
+def import_(
+    registry: Registry, path: Path, passphrase: str | None = None, replace: bool = False, test: bool = False
+) -> dict[str, int]:
     """Fill a registry from a file; return how many rows of each table. All of it, or nothing.
 
     :param passphrase: the one that the file was made with
     :param replace: whether to remove what the registry has; without it, a registry that has something is refused
+    :param test: do it, and forget it: what would be refused is, and nothing is changed
     :raises UsageError: the file is none of ours, or of another corpus
     :raises Conflict: its rows contradict each other
     """
@@ -162,6 +165,8 @@ def import_(registry: Registry, path: Path, passphrase: str | None = None, repla
             session.expunge_all()
             counts[model.__tablename__] = len(rows)
         _count_on(session, models)
+        if test:
+            session.rollback()
     return counts
 
 
