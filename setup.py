@@ -27,5 +27,6 @@ if __name__ == "__main__":
         package_data={
             "corpus.projects": _files(CHECKOUT / "projects"),
             "corpus.state_tree": _files(CHECKOUT / "salt"),
+            "corpus.web": ["static/*", "templates/*"],
         },
     )

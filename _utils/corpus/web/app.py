@@ -6,12 +6,14 @@ import importlib
 import pkgutil
 
 from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
 
 from corpus import __version__
-from corpus.web import problems, routes
+from corpus.web import pages, problems, routes
 from corpus.web.audit import Auditing
 from corpus.web.following import Feed
 from corpus.web.login import Throttle
+from corpus.web.pages import frame
 from corpus.web.service import Service
 from corpus.web.settings import WebSettings
 
@@ -37,10 +39,14 @@ def create(settings: WebSettings) -> FastAPI:
     app.state.service = Service(settings)
     app.state.throttle = Throttle()
     app.state.feed = Feed(app.state.service)
-    problems.install(app)
+    problems.install(app, frame.refused)
     app.add_middleware(Auditing)
-    for module in sorted(one.name for one in pkgutil.iter_modules(routes.__path__)):
-        app.include_router(importlib.import_module(f"corpus.web.routes.{module}").router, prefix="/api/v1")
+    for package, prefix in ((routes, "/api/v1"), (pages, "")):
+        for name in sorted(one.name for one in pkgutil.iter_modules(package.__path__)):
+            router = getattr(importlib.import_module(f"{package.__name__}.{name}"), "router", None)
+            if router is not None:
+                app.include_router(router, prefix=prefix)
+    app.mount("/static", StaticFiles(directory=frame.STATIC), "static")
 
     @app.middleware("http")
     async def headers(request, call_next):  # type: ignore[no-untyped-def]

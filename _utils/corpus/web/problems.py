@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
@@ -89,28 +90,41 @@ def answer(request: Request, status: int, detail: str, errors: Any = None, heade
     return JSONResponse(problem.model_dump(exclude_none=True), status, headers, MEDIA_TYPE)
 
 
-def install(app: FastAPI) -> None:
-    """Let an application answer errors that way."""
+def install(app: FastAPI, page: Callable[[Request, CorpusError], Response]) -> None:
+    """Let an application answer errors that way.
+
+    :param page: returns the page that tells of an error, to who reads pages
+    """
 
     @app.exception_handler(CorpusError)
-    async def ours(request: Request, err: CorpusError) -> JSONResponse:
+    async def ours(request: Request, err: CorpusError) -> Response:
         status = status_of(err)
         if status >= 500:
             log.warning("%s %s: %s", request.method, request.url.path, err)
+        if not _is_api(request):
+            return page(request, err)
         return answer(request, status, str(err), headers=getattr(err, "headers", None))
 
     @app.exception_handler(HTTPException)
-    async def http(request: Request, err: HTTPException) -> JSONResponse:
+    async def http(request: Request, err: HTTPException) -> Response:
         words = "There is nothing at this address." if err.status_code == 404 else str(err.detail)
+        if not _is_api(request):
+            return page(request, Refused(err.status_code, words))
         return answer(request, err.status_code, words, headers=err.headers)
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, err: RequestValidationError) -> JSONResponse:
+    async def invalid(request: Request, err: RequestValidationError) -> Response:
         errors = [{"where": ".".join(map(str, one["loc"])), "what": one["msg"]} for one in err.errors()]
         words = "; ".join(f"{one['where']}: {one['what']}" for one in errors[:5])
-        return answer(request, 422, f"The request is not as it should be: {words}.", errors)
+        words = f"The request is not as it should be: {words}."
+        return answer(request, 422, words, errors) if _is_api(request) else page(request, Refused(422, words))
 
     @app.exception_handler(Exception)
-    async def unexpected(request: Request, err: Exception) -> JSONResponse:
+    async def unexpected(request: Request, err: Exception) -> Response:
         log.exception("%s %s", request.method, request.url.path, exc_info=err)
-        return answer(request, 500, "Something went wrong here, not there: the service's log tells more.")
+        words = "Something went wrong here, not there: the service's log tells more."
+        return answer(request, 500, words) if _is_api(request) else page(request, Refused(500, words))
+
+
+def _is_api(request: Request) -> bool:
+    return request.url.path.startswith("/api/")

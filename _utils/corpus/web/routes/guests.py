@@ -62,6 +62,14 @@ def list_guests(
     return Page(items=items, next=items[-1].name if len(rows) > limit else None)
 
 
+@router.get("/guests/{name}")
+def get_guest(name: str, caller: Asking, service: Serving) -> GuestInfo:
+    """One guest."""
+    service.allowed(caller, "guest.view", {"name": name})
+    with service.registry.reading() as session:
+        return _info(session.scalars(select(Guest).where(Guest.name == name)).one())
+
+
 def _info(row: Guest) -> GuestInfo:
     return GuestInfo(
         name=row.name,

@@ -1,0 +1,1 @@
+"""The pages: rendered here, readable without JavaScript, fed by the same functions that the API answers with."""

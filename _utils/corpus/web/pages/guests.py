@@ -1,0 +1,45 @@
+"""Guests."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from corpus.web.pages import actions, frame
+from corpus.web.pages.frame import Looking
+from corpus.web.routes import guests as resource
+from corpus.web.routes import operations
+from corpus.web.service import Serving
+
+router = APIRouter(include_in_schema=False)
+
+_KINDS = [
+    "guest.start",
+    "guest.stop",
+    "guest.restart",
+    "guest.snapshot",
+    "guest.restore",
+    "guest.enlarge",
+    "guest.trim",
+    "guest.link_dns",
+    "guest.unlink_dns",
+    "guest.move",
+    "guest.delete",
+]
+
+
+@router.get("/guests")
+def several(request: Request, caller: Looking, service: Serving, after: str | None = None) -> Response:
+    """Those that one may see."""
+    page = resource.list_guests(caller, service, limit=50, after=after)
+    new = actions.buttons(service, caller.person, ["guest.create"], {}) if caller.person.sysadmin else []
+    return frame.render(request, "guests.html", page=page, buttons=new)
+
+
+@router.get("/guests/{name}")
+def one(request: Request, name: str, caller: Looking, service: Serving) -> Response:
+    """One, with what can be done to it."""
+    guest = resource.get_guest(name, caller, service)
+    buttons = actions.buttons(service, caller.person, _KINDS, {"name": guest.name})
+    recent = operations.list_operations(caller, service, limit=10, subject=f"guest:{guest.name}")
+    return frame.render(request, "guest.html", guest=guest, buttons=buttons, recent=recent.items)
