@@ -18,6 +18,12 @@ def groups(cloud: Cloud, arguments: Mapping[str, Any]) -> list[str]:
     return identities.groups(cloud.opts, str(arguments["name"]))
 
 
+@question("sealing.key", own=True)
+def sealing_key(cloud: Cloud, arguments: Mapping[str, Any]) -> str:
+    """The key that secrets for the master are sealed with."""
+    return cloud.sealing.public()
+
+
 @question("operation.plan", own=True)
 def plan(cloud: Cloud, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """What an operation would do: kind, arguments, who."""

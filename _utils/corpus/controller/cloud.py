@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from corpus.controller.mail import Mailer
 from corpus.controller.minions import Minions
+from corpus.controller.sealing import Sealing
 from corpus.controller.settings import Settings
 
 if TYPE_CHECKING:
@@ -54,6 +55,11 @@ class Cloud:
     def minions(self) -> Minions:
         """The minions of the master."""
         return Minions(self.opts)
+
+    @cached_property
+    def sealing(self) -> Sealing:
+        """Opens what the web service sealed for the master."""
+        return Sealing(self.settings.sealing_key)
 
     @cached_property
     def mailer(self) -> Mailer:

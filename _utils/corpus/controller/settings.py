@@ -108,6 +108,11 @@ class Settings:
         return self.home / "secrets.key"
 
     @property
+    def sealing_key(self) -> Path:
+        """What opens the secrets that the web service hands over."""
+        return self.home / "sealing.key"
+
+    @property
     def ssh(self) -> Path:
         """Folder of ssh keys."""
         return self.home / "ssh"

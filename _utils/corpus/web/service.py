@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Depends, Request
 
-from corpus.controller import operations, permissions, questions
+from corpus.controller import operations, permissions, questions, sealing
 from corpus.controller.cloud import Cloud
 from corpus.controller.registry.store import Registry
 from corpus.controller.settings import Settings
@@ -45,6 +45,19 @@ class Service:
         made = Cloud(Settings(registry_url=self.settings.registry, zone=self.settings.zone))
         made.__dict__["registry"] = self.registry
         return made
+
+    @cached_property
+    def _sealing_key(self) -> str:
+        return str(self.question("sealing.key", {}, self.settings.identity))
+
+    def sealed(self, value: str, purpose: str) -> str:
+        """Return a secret so that it may stand in the registry, in an operation's arguments or a question's.
+
+        The master opens it with ``cloud.sealing.unseal(box, purpose)``.
+
+        :param purpose: what it is for, such as ``project.env_set:shop``: it opens for nothing else
+        """
+        return sealing.seal(self._sealing_key, value, purpose)
 
     def allowed(self, caller: Caller, action: str, arguments: Mapping[str, Any]) -> None:
         """See that who asks may do something.
