@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from corpus.controller.registry.models import Audit, ComputeNode, Guest, Owner, Platform
+from corpus.controller.registry.models import Audit, ComputeNode, Guest, IdempotencyKey, Owner, Platform
 from sqlalchemy import select
 
 from tests.web import PASSWORD, Web, web
@@ -62,6 +62,31 @@ def test_an_operation_is_done_by_the_master_and_can_be_followed(there: Web) -> N
     with there.registry.reading() as session:
         row = session.scalar(select(Audit).where(Audit.operation == found["operation"]))
         assert (row.who, row.action, row.subject, row.status) == ("root1", "guest.stop", "guest:shop", 202)
+
+
+def test_the_same_request_with_the_same_key_is_done_once(there: Web) -> None:
+    ada = there.person("ada")
+    key = {"Idempotency-Key": "ada-1"}
+    first = ada.post("/guests/shop/restart", headers=key)
+    assert first.status_code == 202, first.text
+    assert first.headers["Location"] == first.json()["href"]
+    there.done(ada, first)
+    again = ada.post("/guests/shop/restart", headers=key)
+    assert (again.json(), again.headers["Idempotency-Replayed"]) == (first.json(), "true")
+    other = ada.post("/guests/shop/stop", headers=key)
+    assert other.status_code == 422
+    assert "another request" in other.json()["detail"]
+    with there.registry.reading() as session:
+        keys = session.scalars(select(IdempotencyKey).where(IdempotencyKey.key == "ada-1")).all()
+        assert [(one.status, one.answer) for one in keys] == [(202, first.json())]
+
+
+def test_a_key_of_a_request_that_was_refused_may_be_used_again(there: Web) -> None:
+    ada = there.person("ada")
+    key = {"Idempotency-Key": "ada-2"}
+    for _ in range(2):
+        assert ada.post("/guests/nothing/stop", headers=key).status_code == 404
+    assert ada.post("/guests", headers=key, json={"platform": "p-1", "name": "new"}).status_code == 202
 
 
 def test_no_password_stands_in_any_log(there: Web) -> None:

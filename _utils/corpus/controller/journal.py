@@ -210,6 +210,18 @@ class Journal:
     def _kept(self) -> dict[str, Any]:
         return {**self.data, **({_CALLS: dict(self.calls)} if self.calls else {})}
 
+    def argue(self, arguments: Mapping[str, Any]) -> None:
+        """Write down arguments that the controller knows better than who queued the operation."""
+        from sqlalchemy import update
+
+        from corpus.controller.registry import models
+
+        if dict(arguments) != self.arguments:
+            self.arguments = dict(arguments)
+            with self._registry.session() as session:
+                changed = update(models.Operation).where(models.Operation.uuid == self.uuid)
+                session.execute(changed.values(arguments=dict(arguments)))
+
     def remember(self) -> None:
         """Write down what is remembered."""
         self._write()

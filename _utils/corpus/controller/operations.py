@@ -245,7 +245,7 @@ def queue(cloud: Cloud, kind: str, arguments: Mapping[str, Any], who: str) -> st
     :raises Locked: something is under way or waits on the same subject
     """
     known = find(kind)
-    arguments = json.loads(json.dumps(dict(arguments)))
+    arguments = known.resolved(cloud, json.loads(json.dumps(dict(arguments))))
     steps = known.steps(arguments)
     subjects = known.subjects(arguments)
     for other in Journal.unfinished(cloud.registry):
@@ -273,11 +273,15 @@ def perform(cloud: Cloud, operation: str) -> dict[str, Any]:
             journal = Journal.load(cloud.registry, operation)
             if journal.state != "planned":
                 raise UsageError(f"The operation {operation} was begun before: it is {journal.state}.")
+            arguments = known.resolved(cloud, journal.arguments)
+            if known.subjects(arguments) != subjects:
+                raise Locked(f"{subjects[0]} was changed in this moment: ask again.")
+            journal.argue(arguments)
             before = _settle_left(cloud, subjects, journal.who)
             work = _Work(cloud, known, journal, known.steps(journal.arguments))
             work.notes += [f"Before: {report['kind']} of {report['name']}: {report['comment']}" for report in before]
             return work.forward()
-    except Locked as err:
+    except (Locked, UsageError) as err:
         refuse(cloud, operation, str(err))
         raise
 

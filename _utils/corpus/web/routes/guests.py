@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 from sqlalchemy import select
 from sqlalchemy.orm import selectinload
 
 from corpus.controller import permissions
 from corpus.controller.registry.models import ComputeNode, Guest, Placement
+from corpus.web.changes import CHANGES, Change
 from corpus.web.login import Asking
-from corpus.web.schemas import Accepted, After, Given, Limit, Page, Plan, Planned, accepted
+from corpus.web.schemas import After, Given, Limit, Page
 from corpus.web.service import Serving
 
 router = APIRouter(tags=["guests"])
@@ -84,25 +83,13 @@ def _info(row: Guest) -> GuestInfo:
     )
 
 
-@router.post("/guests", status_code=202, responses={200: {"model": Plan}})
-def create_guest(
-    request: Request, given: NewGuest, caller: Asking, service: Serving, plan: Planned = False
-) -> Accepted | Any:
+@router.post("/guests", **CHANGES)
+def create_guest(given: NewGuest, change: Change) -> Response:
     """Make a guest."""
-    return _asked(request, caller, service, "guest.create", given.model_dump(), plan)
+    return change("guest.create", given.model_dump())
 
 
-@router.post("/guests/{name}/{verb}", status_code=202, responses={200: {"model": Plan}})
-def change_guest(
-    request: Request, name: str, verb: str, caller: Asking, service: Serving, plan: Planned = False
-) -> Accepted | Any:
+@router.post("/guests/{name}/{verb}", **CHANGES)
+def change_guest(name: str, verb: str, change: Change) -> Response:
     """Start, stop or restart a guest."""
-    return _asked(request, caller, service, f"guest.{verb}", {"name": name}, plan)
-
-
-def _asked(request: Request, caller: Any, service: Any, kind: str, arguments: Any, plan: bool) -> Any:
-    if plan:
-        from fastapi.responses import JSONResponse
-
-        return JSONResponse(Plan(**service.plan(caller, kind, arguments)).model_dump())
-    return accepted(service.begin(request, caller, kind, arguments))
+    return change(f"guest.{verb}", {"name": name})
