@@ -24,8 +24,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from corpus.controller import cloud, names, operations
-from corpus.controller.dns import powerdns
 from corpus.controller.dns import zones as rooms
+from corpus.controller.dns.powerdns import Server
 from corpus.door import translated
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ def _cloud() -> cloud.Cloud:
     return cloud.of(globals())
 
 
-def _server() -> powerdns.Server:
-    return powerdns.configured(_cloud().settings)
+def _server() -> Server:
+    return _cloud().name_server()
 
 
 def _values(values: str | Sequence[str] | None) -> list[str] | None:
@@ -172,9 +172,11 @@ def plan(zone: str | None = None) -> dict[str, Any]:
         salt-run mc_dns.plan
     """
     with translated():
-        changes = names.synchronize(_cloud(), zone, plan=True)
+        left: list[str] = []
+        _server()
+        changes = names.synchronize(_cloud(), zone=zone, plan=True, note=left.append)
     comment = "That would be changed." if changes else "Everything is so already."
-    return {"name": zone or "dns", "result": True, "changes": changes, "comment": comment}
+    return {"name": zone or "dns", "result": True, "changes": changes, "comment": comment, "notes": left}
 
 
 def apply(zone: str | None = None, test: bool = False, caller: str | None = None) -> dict[str, Any]:

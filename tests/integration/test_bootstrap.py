@@ -117,6 +117,10 @@ def test_a_machine_becomes_the_controller_and_stays_it(wish: bootstrap.Wish) -> 
         assert list(again["changes"]) == ["zone"]
         asked = ["dig", "+short", "@127.0.0.1", "-p", str(wish.dns_port), "corpus.test", "NS"]
         assert run(asked).output == "ns1.corpus.test.\n"
+        reverse = {"64.10.in-addr.arpa", "4.6.0.0.0.0.d.f.ip6.arpa"}
+        assert set(again["changes"]["zone"]) == {"corpus.test", *reverse}
+        for zone in reverse:
+            assert run([*asked[:-2], zone, "NS"]).output == "ns1.corpus.test.\n"
         settled = bootstrap.controller(wish)
         assert settled["changes"] == {}
         assert bootstrap.controller(wish, test=True)["result"] is True

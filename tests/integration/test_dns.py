@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from corpus.controller import wiring
+from corpus.controller import names, operations
 from corpus.controller.cloud import Cloud
 from corpus.controller.dns import records, zones
 from corpus.controller.dns.powerdns import Server
@@ -181,7 +181,9 @@ def test_a_clients_own_zone_is_left_to_them(dns: PowerDns, server: Server) -> No
     done = zones.reconcile_all([ours, *theirs], server)
     assert [list(found.changes) for found in done] == [["shop.corpus.test A"]]
     only = ["www.client.org", "shop.corpus.test"]
-    assert not any(zones.reconcile_all([ours, *theirs], server, only=only))
+    left: list[Record] = []
+    assert not any(zones.reconcile_all([ours, *theirs], server, only=only, left=left.append))
+    assert left == theirs
     with pytest.raises(CorpusError, match=r"No zone of .* has client\.org: mc_dns\.create_zone"):
         zones.reconcile_all([ours, *theirs, Record("client.org", "TXT", ("a word",))], server)
 
@@ -443,16 +445,43 @@ def test_an_operation_registers_its_own_names_alone(dns: PowerDns, server: Serve
         blog = Guest(name="blog", minion_id="blog.corpus.test", node=node, address="10.64.1.3")
         session.add_all([node, shop, blog])
         session.add_all([DnsName(fqdn=f"{one.name}.corpus.test", guest=one) for one in (shop, blog)])
-    changes = wiring.names(cloud, ["shop.corpus.test", "10.64.1.2"])
+    changes = names.synchronize(cloud, ["shop.corpus.test", "10.64.1.2"])
     assert sorted(changes) == ["2.1.64.10.in-addr.arpa PTR", "shop.corpus.test A"]
-    assert wiring.names(cloud, ["shop.corpus.test", "10.64.1.2"]) == {}
+    assert names.synchronize(cloud, ["shop.corpus.test", "10.64.1.2"]) == {}
     assert dns.dig("blog.corpus.test") == []
-    assert sorted(wiring.names(cloud)) == ["3.1.64.10.in-addr.arpa PTR", "blog.corpus.test A"]
+    assert sorted(names.synchronize(cloud)) == ["3.1.64.10.in-addr.arpa PTR", "blog.corpus.test A"]
     with cloud.registry.session() as session:
         session.delete(session.get_one(Guest, shop.id))
-    assert sorted(wiring.names(cloud, ["shop.corpus.test", "10.64.1.2"])) == sorted(changes)
+    assert sorted(names.synchronize(cloud, ["shop.corpus.test", "10.64.1.2"])) == sorted(changes)
     assert dns.status("shop.corpus.test") == "NXDOMAIN"
     assert dns.dig("blog.corpus.test") == ["192.0.2.10"]
+
+
+def test_what_is_in_no_zone_of_ours_is_told(dns: PowerDns, server: Server, tmp_path: Path) -> None:
+    zones.create(server, ZONE, NS)
+    key = {"url": dns.url, "api_key_file": str(dns.key_file)}
+    cloud = Cloud(Settings.configured({"corpus": {"home": str(tmp_path), "dns": key}}))
+    cloud.registry.upgrade()
+    with cloud.registry.session() as session:
+        node = ComputeNode(name="node1.corpus.test", minion_id="node1", host="a", address="192.0.2.10")
+        shop = Guest(name="shop", minion_id="shop.corpus.test", node=node, address="10.64.1.2", address6="fd00:64:1::2")
+        session.add_all([node, shop, DnsName(fqdn="shop.corpus.test", guest=shop)])
+    report = operations.run(cloud, "dns.apply", {}, "ada")
+    six = "2.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.1.0.0.0.4.6.0.0.0.0.d.f.ip6.arpa"
+    (note,) = report["notes"]
+    assert f"No reverse zone of ours has the PTR 10.2.0.192.in-addr.arpa, {six}, 2.1.64.10.in-addr.arpa" in note
+    for network in (cloud.settings.guest_network, cloud.settings.guest_network6):
+        zone = zones.reverse_of(network)
+        assert zone is not None
+        zones.create(server, zone, NS)
+    report = operations.run(cloud, "dns.apply", {}, "ada")
+    assert (len(report["changes"]["names"]), "PTR 10.2.0.192.in-addr.arpa: left out" in report["notes"][0]) == (2, True)
+    assert dns.dig("2.1.64.10.in-addr.arpa", "PTR") == ["shop.corpus.test."]
+    linked = operations.run(cloud, "compute_node.link_dns", {"node": "node1", "fqdn": "www.client.org"}, "ada")
+    assert (linked["result"], linked["notes"]) == (
+        True,
+        ["No zone of ours has www.client.org: their people point them to the node."],
+    )
 
 
 def test_a_large_zone_goes_in_portions(dns: PowerDns, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -352,7 +352,7 @@ def _key(settings: Settings, changes: dict[str, Any], test: bool) -> None:
 
 
 def _zone(wish: Wish, settings: Settings, changes: dict[str, Any], test: bool) -> list[str]:
-    """Make the zone; return what still has to be done for it, in words."""
+    """Make the zone, and the reverse zones of guests' networks; return what still has to be done for it, in words."""
     from corpus.controller.dns import zones
     from corpus.controller.dns.powerdns import Server
 
@@ -365,7 +365,10 @@ def _zone(wish: Wish, settings: Settings, changes: dict[str, Any], test: bool) -
     if not _answers(server, ANSWERING if wish.own_dns and wish.runs_systemd and not test else 0):
         changes["zone"] = f"{settings.zone} waits for PowerDNS"
         return [f"The zone {settings.zone} is made by another call, once PowerDNS answers at {settings.dns.url}."]
-    made = zones.create(server, settings.zone, settings.nameservers, plan=test)
+    private = [zones.reverse_of(one) for one in (settings.guest_network, settings.guest_network6) if wish.own_dns]
+    made: dict[str, Any] = {}
+    for zone in filter(None, [settings.zone, *private]):
+        made |= zones.create(server, zone, settings.nameservers, plan=test)
     if made:
         changes["zone"] = {name: change["new"] for name, change in made.items()}
     return []

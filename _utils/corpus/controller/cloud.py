@@ -15,6 +15,7 @@ from corpus.controller.mail import Mailer
 from corpus.controller.minions import Minions
 from corpus.controller.sealing import Sealing
 from corpus.controller.settings import Settings
+from corpus.errors import UsageError
 
 if TYPE_CHECKING:
     from corpus.controller.dns.powerdns import Server
@@ -79,10 +80,17 @@ class Cloud:
 
     def dns(self) -> Server | None:
         """The name server, or None when there is none in the settings."""
+        return self.name_server() if self.settings.dns else None
+
+    def name_server(self) -> Server:
+        """The name server.
+
+        :raises UsageError: there is none in the settings
+        """
         from corpus.controller.dns.powerdns import Server
 
         if self.settings.dns is None:
-            return None
+            raise UsageError("The controller has no DNS server: set corpus.dns in the master's configuration.")
         return Server(self.settings.dns.url, self.settings.dns.api_key_file)
 
 

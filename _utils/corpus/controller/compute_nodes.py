@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from corpus import identifiers
-from corpus.controller import guests, operations, wiring
+from corpus.controller import guests, names, operations, wiring
 from corpus.controller.operations import Run, Step
 from corpus.errors import CorpusError, MinionFailed, UsageError
 from corpus.identifiers import shown
@@ -291,7 +291,7 @@ def _unregister(run: Run) -> None:
 
 
 def _name(run: Run) -> dict[str, Any]:
-    return wiring.names(run.cloud, _names(run))
+    return names.registered(run, _names(run))
 
 
 def _names(run: Run) -> list[str]:
@@ -314,7 +314,7 @@ def _unname(run: Run) -> None:
     with run.cloud.registry.session() as session:
         for row in session.scalars(select(DnsName).where(DnsName.fqdn.in_(_names(run)))):
             session.delete(row)
-    wiring.names(run.cloud, _names(run))
+    names.registered(run, _names(run))
 
 
 def _key(run: Run) -> str:
@@ -701,7 +701,7 @@ def _forget(run: Run) -> str:
     for one in (path, path.with_name(f"{path.name}.pub")):
         one.unlink(missing_ok=True)
     wiring.known_hosts(run.cloud).forget(str(run.data["host"]), int(run.data["port"]))
-    wiring.names(run.cloud, [*run.data["names"], *(one for one in run.data["addresses"] if one)])
+    names.registered(run, [*run.data["names"], *(one for one in run.data["addresses"] if one)])
     return f"{name} is forgotten"
 
 
@@ -893,44 +893,7 @@ def _drop_key(run: Run, fingerprint: str) -> None:
 @operations.kind("compute_node.link_dns", subject=_subject, resolve=_NAMED)
 def linking(arguments: Mapping[str, Any]) -> list[Step]:
     """One more name that stands for the node."""
-    fqdn = identifiers.domain_name(str(arguments.get("fqdn")).lower().removesuffix("."))
-
-    def free(run: Run) -> bool:
-        from sqlalchemy import select
-
-        from corpus.controller.registry.models import DnsName
-
-        with run.cloud.registry.reading() as session:
-            node = wiring.node(session, run.arguments["node"])
-            taken = session.scalar(select(DnsName).where(DnsName.fqdn == fqdn))
-            if taken is not None and taken.node_id != node.id:
-                raise UsageError(f"The name {fqdn} is taken already.")
-            return taken is not None
-
-    def register(run: Run) -> str:
-        from corpus.controller.registry.models import DnsName
-
-        with run.cloud.registry.session() as session:
-            session.add(DnsName(fqdn=fqdn, node_id=wiring.node(session, run.arguments["node"]).id))
-        return fqdn
-
-    def unregister(run: Run) -> None:
-        with run.cloud.registry.session() as session:
-            for row in wiring.node(session, run.arguments["node"]).names:
-                if row.fqdn == fqdn:
-                    session.delete(row)
-
-    def told(run: Run) -> dict[str, Any]:
-        return wiring.names(run.cloud, [fqdn])
-
-    def untold(run: Run) -> None:
-        unregister(run)
-        wiring.names(run.cloud, [fqdn])
-
-    return [
-        Step("registry", free, register, unregister, repeatable=True),
-        Step("DNS", None, told, untold, repeatable=True),
-    ]
+    return names.linking(arguments, lambda session, run: wiring.node(session, run.arguments["node"]))
 
 
 # --- questions --------------------------------------------------------------------------------------------------------

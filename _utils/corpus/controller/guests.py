@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from corpus import identifiers
-from corpus.controller import operations, projects, wiring
+from corpus.controller import names, operations, projects, wiring
 from corpus.controller.operations import Run, Step
 from corpus.errors import CorpusError, UsageError
 from corpus.identifiers import shown
@@ -60,6 +61,7 @@ def creation(arguments: Mapping[str, Any]) -> list[Step]:
     size_of(arguments.get("size") or SIZE)
     if arguments.get("project"):
         identifiers.project_name(arguments["project"])
+        projects.without_secrets(arguments.get("settings"))
     if arguments.get("type", "lxc") != "lxc":
         raise UsageError(f"{shown(arguments['type'])} is no type of guest: there is lxc.")
     project = [Step("project", None, _project, None, repeatable=True)] if arguments.get("project") else []
@@ -371,7 +373,7 @@ def _destroy(run: Run) -> None:
 
 def _name(run: Run) -> dict[str, Any]:
     facts = run.data["guest"]
-    return wiring.names(run.cloud, [*facts["names"], facts["address"], facts["address6"]])
+    return names.registered(run, [*facts["names"], facts["address"], facts["address6"]])
 
 
 def _unname(run: Run) -> None:
@@ -380,7 +382,7 @@ def _unname(run: Run) -> None:
         return
     with run.cloud.registry.session() as session:
         _forget_names(session, facts)
-    wiring.names(run.cloud, [*facts["names"], facts["address"], facts["address6"]])
+    names.registered(run, [*facts["names"], facts["address"], facts["address6"]])
 
 
 def _forget_names(session: Session, facts: Mapping[str, Any]) -> None:
@@ -458,45 +460,8 @@ def applied(found: Any, minion: str) -> dict[str, Any]:
 
 def _project(run: Run) -> dict[str, Any]:
     """Let a project be pushed to the guest."""
-    from sqlalchemy import select
-
-    from corpus.controller.registry.models import Placement, Project
-
-    facts, name = run.data["guest"], str(run.arguments["project"])
-    with run.cloud.registry.session() as session:
-        guest = wiring.guest(session, facts["uuid"])
-        project = session.scalar(select(Project).where(Project.name == name))
-        if project is None:
-            project = Project(name=name)
-            session.add(project)
-            session.flush()
-        placed = select(Placement).where(Placement.project_id == project.id, Placement.guest_id == guest.id)
-        if session.scalar(placed) is None:
-            session.add(Placement(project_id=project.id, guest_id=guest.id))
-        keys = [key.public.strip() for key in guest.keys]
-        platform = guest.platform
-        settings = dict(run.arguments.get("settings") or {})
-        if platform is not None:
-            settings.setdefault("operation_mode", platform.operation_mode)
-            settings.setdefault("default_env", platform.type)
-        domain = next((fqdn for fqdn in facts["names"] if not fqdn.startswith("*.")), facts["minion"])
-    settings.setdefault("domain", domain)
-    settings.setdefault("authorized_keys", keys)
-    report = wiring.call(run.cloud, facts["minion"], "mc_project.init_project", name, timeout=300, **settings)
-    if not isinstance(report, Mapping) or report.get("result") is False:
-        raise CorpusError(f"The project {name} cannot be initialized: {_comment(report)}")
-    run.remember(remotes=pushed_to(facts, name))
-    return {"project": name}
-
-
-def _comment(report: Any) -> str:
-    return str(report.get("comment") if isinstance(report, Mapping) else report)[:500]
-
-
-def pushed_to(facts: Mapping[str, Any], project: str) -> dict[str, str]:
-    """Return the urls that a project on a guest is pushed to, from outside."""
-    host = next((fqdn for fqdn in facts["names"] if not fqdn.startswith("*.")), facts["minion"])
-    return projects.remotes(project, host, facts["ssh_port"])
+    wanted = {"name": run.arguments["project"], "guest": run.data["guest"]["name"]}
+    return projects.settled(replace(run, arguments={**wanted, "settings": run.arguments.get("settings")}))
 
 
 def _ready(run: Run) -> None:
@@ -564,7 +529,7 @@ def _forget(run: Run) -> str:
         found = session.scalar(select(Guest).where(Guest.uuid == facts["uuid"]))
         if found is not None:
             session.delete(found)
-    wiring.names(run.cloud, [*facts["names"], facts["address"], facts["address6"]])
+    names.registered(run, [*facts["names"], facts["address"], facts["address6"]])
     return f"{facts['name']} is forgotten"
 
 
@@ -742,59 +707,11 @@ def dropping(arguments: Mapping[str, Any]) -> list[Step]:
 @operations.kind("guest.link_dns", resolve=_NAMED)
 def linking(arguments: Mapping[str, Any]) -> list[Step]:
     """Give it a name: in the registry, in DNS, in the proxy of its node."""
-    fqdn = identifiers.domain_name(str(arguments.get("fqdn")).lower().removesuffix("."))
-
-    def free(run: Run) -> bool:
-        from sqlalchemy import select
-
-        from corpus.controller.registry.models import DnsName
-
-        with run.cloud.registry.reading() as session:
-            guest = wiring.guest(session, run.arguments["name"])
-            taken = session.scalar(select(DnsName).where(DnsName.fqdn == fqdn))
-            if taken is not None and taken.guest_id != guest.id:
-                raise UsageError(f"The name {fqdn} is taken already.")
-            return taken is not None
-
-    def register(run: Run) -> str:
-        from corpus.controller.registry.models import DnsName
-
-        with run.cloud.registry.session() as session:
-            session.add(DnsName(fqdn=fqdn, guest_id=wiring.guest(session, run.arguments["name"]).id))
-        return fqdn
-
-    def unregister(run: Run) -> None:
-        _unlink(run, fqdn)
-        _dns(run, fqdn)
-        _rewire(run)
-
-    return [
-        Step("registry", free, register, unregister, repeatable=True),
-        Step("DNS", None, lambda run: _dns(run, fqdn), repeatable=True),
-        Step("traffic", None, _rewire, repeatable=True),
-    ]
+    return names.linking(arguments, _bearer, [_rewire])
 
 
-def _dns(run: Run, fqdn: str) -> dict[str, Any]:
-    """Tell DNS of a name when one of its zones has it; a client's own zone is theirs to change."""
-    from corpus.controller.dns import zones
-
-    server = run.cloud.dns()
-    if server is not None and zones.home(fqdn.removeprefix("*."), [zone.name for zone in server.zones()]) is None:
-        run.say(f"{fqdn} is in no zone of ours: its people point it to the node.")
-        return {}
-    return wiring.names(run.cloud, [fqdn])
-
-
-def _unlink(run: Run, fqdn: str) -> None:
-    from sqlalchemy import select
-
-    from corpus.controller.registry.models import DnsName
-
-    with run.cloud.registry.session() as session:
-        guest = wiring.guest(session, run.arguments["name"])
-        for row in session.scalars(select(DnsName).where(DnsName.fqdn == fqdn, DnsName.guest_id == guest.id)):
-            session.delete(row)
+def _bearer(session: Session, run: Run) -> Guest:
+    return wiring.guest(session, run.arguments["name"])
 
 
 def _rewire(run: Run) -> dict[str, Any]:
@@ -804,7 +721,7 @@ def _rewire(run: Run) -> dict[str, Any]:
 @operations.kind("guest.unlink_dns", forward=True, resolve=_NAMED)
 def unlinking(arguments: Mapping[str, Any]) -> list[Step]:
     """Take a name away."""
-    fqdn = identifiers.domain_name(str(arguments.get("fqdn")).lower().removesuffix("."))
+    fqdn = names.name_of(arguments)
 
     def own(run: Run) -> bool:
         facts = _found(run)
@@ -814,8 +731,8 @@ def unlinking(arguments: Mapping[str, Any]) -> list[Step]:
 
     return [
         Step("name", own),
-        Step("registry", None, lambda run: _unlink(run, fqdn), repeatable=True),
-        Step("DNS", None, lambda run: _dns(run, fqdn), repeatable=True),
+        Step("registry", None, lambda run: names.forget(run, fqdn, _bearer), repeatable=True),
+        Step("DNS", None, lambda run: names.registered(run, [fqdn]), repeatable=True),
         Step("traffic", None, _rewire, repeatable=True),
     ]
 
@@ -856,7 +773,7 @@ def infos(cloud: Cloud, name: str, live: bool = True) -> dict[str, Any]:
     with cloud.registry.reading() as session:
         guest = wiring.guest(session, name)
         facts = facts_of(session, guest)
-        projects = [placement.project.name for placement in guest.placements]
+        remotes = {one.project.name: projects.pushed_to(guest, one.project.name) for one in guest.placements}
         host = next((fqdn for fqdn in facts["names"] if not fqdn.startswith("*.")), guest.minion_id)
         found: dict[str, Any] = {
             **facts,
@@ -870,7 +787,7 @@ def infos(cloud: Cloud, name: str, live: bool = True) -> dict[str, Any]:
             "created": guest.created.isoformat(),
             "ssh": f"ssh -p {guest.ssh_port} root@{host}",
             "keys": {key.fingerprint: key.name for key in guest.keys},
-            "projects": {project: pushed_to(facts, project) for project in projects},
+            "projects": remotes,
         }
     if live:
         found["live"] = wiring.call(cloud, facts["node_minion"], "mc_lxc.infos", facts["name"], timeout=30)

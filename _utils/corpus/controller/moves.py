@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from corpus.controller import guests, operations, wiring
+from corpus.controller import guests, names, operations, wiring
 from corpus.controller.operations import Run, Step
 from corpus.errors import CorpusError, UsageError
 
@@ -324,7 +324,7 @@ def _unsettle(run: Run) -> None:
                 session.flush()
             if run.data["platform"]:
                 guest.platform = session.scalar(select(Platform).where(Platform.uuid == run.data["platform"]))
-    wiring.names(run.cloud, _all_names(run))
+    names.registered(run, _all_names(run))
     for name in (facts["node"], run.data["to"]["name"]):
         wiring.traffic(run.cloud, name)
 
@@ -351,7 +351,7 @@ def _name(run: Run) -> dict[str, Any]:
     keys = known.keys(facts["node_host"], facts["ssh_port"])
     for host in (run.data["to"]["host"], *(one for one in facts["names"] if not one.startswith("*."))):
         known.learn(host, run.data["place"]["port"], *keys)
-    return wiring.names(run.cloud, _all_names(run))
+    return names.registered(run, _all_names(run))
 
 
 def _wire(run: Run) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from corpus import identifiers
 from corpus.controller import operations
-from corpus.controller.dns import powerdns, records, zones
+from corpus.controller.dns import records, zones
 from corpus.controller.dns.records import Record
 from corpus.controller.operations import Run, Step
 from corpus.errors import UsageError
@@ -15,27 +16,115 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from corpus.controller.cloud import Cloud
-    from corpus.controller.registry.models import DnsName
+    from corpus.controller.registry.models import ComputeNode, DnsName, Guest
+
+#: Kinds of records that stand for a machine, or in the place of one.
+_ADDRESSES = ("address", "A", "AAAA", "CNAME")
 
 
-def synchronize(cloud: Cloud, zone: str | None = None, plan: bool = False) -> dict[str, Any]:
+def synchronize(
+    cloud: Cloud,
+    only: Iterable[str] | None = None,
+    zone: str | None = None,
+    plan: bool = False,
+    note: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
     """Make what is ours in DNS what the registry says; return what changed, by name and type.
 
+    :param only: names and addresses that are looked at; None: all of them
     :param zone: this one alone
     :param plan: only find out what would change
+    :param note: is told what is left to others, because it is in no zone of ours
     """
-    server = powerdns.configured(cloud.settings)
+    server = cloud.dns()
+    if server is None:
+        return {}
+    chosen = None if only is None else records.owners(only)
 
     def wanted() -> list[Record]:
         with cloud.registry.reading() as session:
-            return records.of(session)
+            return records.of(session, chosen)
 
     if zone is not None:
-        return zones.reconcile(wanted, zones.zone_name(zone), server, plan=plan).changes
+        return zones.reconcile(wanted, zones.zone_name(zone), server, plan=plan, only=chosen).changes
+    left: list[Record] = []
     changes: dict[str, Any] = {}
-    for differences in zones.reconcile_all(wanted, server, plan=plan):
+    for differences in zones.reconcile_all(wanted, server, plan, chosen, left.append):
         changes |= differences.changes
+    pointers = {one.name for one in left if one.type == "PTR"}
+    if pointers:
+        note(f"No reverse zone of ours has the PTR {zones.some(pointers)}: left out. mc_dns.create_zone makes one.")
+    if others := {one.name for one in left} - pointers:
+        note(f"No zone of ours has {zones.some(others)}: their people point them to the node.")
     return changes
+
+
+def registered(run: Run, only: Iterable[str | None]) -> dict[str, Any]:
+    """Make DNS what the registry says of some names and addresses, in a step; None among them is left out."""
+    return synchronize(run.cloud, [name for name in only if name], note=run.note)
+
+
+def linking(
+    arguments: Mapping[str, Any],
+    bearer: Callable[[Session, Run], Guest | ComputeNode],
+    then: Sequence[Callable[[Run], Any]] = (),
+) -> list[Step]:
+    """Return the steps that give a guest or a node one more name: in the registry, in DNS, and what else hangs on it.
+
+    :param arguments: of the operation: ``fqdn``
+    :param bearer: finds what bears it
+    :param then: is to be done whenever its names change: step *traffic*
+    """
+    fqdn = name_of(arguments)
+
+    def free(run: Run) -> bool:
+        from sqlalchemy import select
+
+        from corpus.controller.registry.models import DnsName
+
+        with run.cloud.registry.reading() as session:
+            at = bearer(session, run)
+            taken = session.scalar(select(DnsName).where(DnsName.fqdn == fqdn, DnsName.kind.in_(_ADDRESSES)))
+            if taken is not None and taken not in at.names:
+                raise UsageError(f"The name {fqdn} is taken already.")
+            return taken is not None
+
+    def register(run: Run) -> str:
+        from corpus.controller.registry.models import DnsName
+
+        with run.cloud.registry.session() as session:
+            at = bearer(session, run)
+            at.names.append(DnsName(fqdn=fqdn))
+        return fqdn
+
+    def unregister(run: Run) -> None:
+        forget(run, fqdn, bearer)
+        registered(run, [fqdn])
+        for one in then:
+            one(run)
+
+    return [
+        Step("registry", free, register, unregister, repeatable=True),
+        Step("DNS", None, lambda run: registered(run, [fqdn]), repeatable=True),
+        *(Step("traffic", None, one, repeatable=True) for one in then),
+    ]
+
+
+def forget(run: Run, fqdn: str, bearer: Callable[[Session, Run], Guest | ComputeNode]) -> None:
+    """Take a name from a guest or a node, in the registry."""
+    with run.cloud.registry.session() as session:
+        at = bearer(session, run)
+        for row in list(at.names):
+            if row.fqdn == fqdn:
+                session.delete(row)
+
+
+def name_of(arguments: Mapping[str, Any]) -> str:
+    """The name that is meant: ``fqdn``.
+
+    :raises UsageError: it is none
+    """
+    return identifiers.domain_name(str(arguments.get("fqdn")).lower().removesuffix("."))
 
 
 @operations.kind("dns.add", subject=lambda arguments: f"name:{_asked(arguments).name}")
@@ -80,7 +169,7 @@ def create_zone(arguments: Mapping[str, Any]) -> Sequence[Step]:
     """A zone, or other nameservers of one that we made: ``zone``, ``nameservers``, ``hostmaster``."""
 
     def create(run: Run, plan: bool = False) -> dict[str, Any]:
-        given, server = run.arguments, powerdns.configured(run.cloud.settings)
+        given, server = run.arguments, run.cloud.name_server()
         return zones.create(server, given["zone"], given["nameservers"], given.get("hostmaster") or "", plan)
 
     return [Step("zone", lambda run: not create(run, plan=True), create, repeatable=True)]
@@ -91,7 +180,7 @@ def delete_zone(arguments: Mapping[str, Any]) -> Sequence[Step]:
     """A zone, and all that is in it: ``zone``, ``force`` (also what others made)."""
 
     def delete(run: Run, plan: bool = False) -> dict[str, Any]:
-        server = powerdns.configured(run.cloud.settings)
+        server = run.cloud.name_server()
         return zones.delete(server, run.arguments["zone"], run.arguments.get("force") is True, plan)
 
     return [Step("zone", lambda run: not delete(run, plan=True), delete, repeatable=True)]
@@ -102,7 +191,7 @@ def dnssec(arguments: Mapping[str, Any]) -> Sequence[Step]:
     """Signatures of a zone, or none: ``zone``, ``on``. Facts have what the zone above needs, as ``ds``."""
 
     def sign(run: Run, plan: bool = False) -> dict[str, Any]:
-        server = powerdns.configured(run.cloud.settings)
+        server = run.cloud.name_server()
         found = zones.sign(server, run.arguments["zone"], run.arguments.get("on") is True, plan)
         run.data["ds"] = found["ds"]
         return dict(found["changes"])
@@ -115,7 +204,8 @@ def apply(arguments: Mapping[str, Any]) -> Sequence[Step]:
     """Everything that is ours in DNS, or in one ``zone``, as the registry says."""
 
     def register(run: Run, plan: bool = False) -> dict[str, Any]:
-        return synchronize(run.cloud, run.arguments.get("zone"), plan)
+        run.cloud.name_server()
+        return synchronize(run.cloud, zone=run.arguments.get("zone"), plan=plan, note=run.note)
 
     return [Step("names", lambda run: not register(run, plan=True), register, repeatable=True)]
 
@@ -128,7 +218,7 @@ def _steps(name: str, kind: str, change: Any) -> list[Step]:
             return _kept(session, name, kind)
 
     def has_home(run: Run) -> bool:
-        server = powerdns.configured(run.cloud.settings)
+        server = run.cloud.name_server()
         if zones.home(name, [zone.name for zone in server.zones()]) is None:
             raise UsageError(f"No zone of {server.url} has {name}: mc_dns.create_zone makes one.")
         return True
@@ -167,7 +257,7 @@ def _steps(name: str, kind: str, change: Any) -> list[Step]:
             with run.cloud.registry.reading() as session:
                 return records.of(session, [name], {(name, kind): own})
 
-        server = powerdns.configured(run.cloud.settings)
+        server = run.cloud.name_server()
         changes: dict[str, Any] = {}
         for differences in zones.reconcile_all(wanted, server, plan=plan, only=[name]):
             changes |= differences.changes
@@ -251,7 +341,7 @@ def _keep(cloud: Cloud, name: str, kind: str, record: Record | None) -> None:
 
 def listed(cloud: Cloud, zone: str | None = None) -> dict[str, Any]:
     """What is on the server, by zone, name and type: values, TTL, and whether it is ours."""
-    server = powerdns.configured(cloud.settings)
+    server = cloud.name_server()
     chosen = [zones.zone_name(zone)] if zone is not None else [one.name for one in server.zones()]
     return {
         name: {

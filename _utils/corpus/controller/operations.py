@@ -80,6 +80,7 @@ class Run:
     data: Memory
     operation: str = ""
     _journal: Journal | None = field(default=None, repr=False)
+    _notes: list[str] = field(default_factory=list, repr=False)
 
     @property
     def test(self) -> bool:
@@ -92,6 +93,12 @@ class Run:
         if self._journal is not None:
             self._journal.said(line)
         self.cloud.tell(f"corpus/operation/{self.operation}/says", {"operation": self.operation, "line": line})
+
+    def note(self, line: str) -> None:
+        """Add a line to the notes of the report: what whoever asked should know, and is no failure."""
+        if line not in self._notes:
+            self._notes.append(line)
+            self.say(line)
 
     def remember(self, **facts: Any) -> None:
         """Keep facts for later steps, for undoing and for a resumption; returns when they are on disk."""
@@ -396,7 +403,9 @@ class _Work:
         self._cloud, self._kind, self._journal, self._steps = cloud, kind, journal, steps
         self.changes: dict[str, Any] = {}
         self.notes: list[str] = []
-        self._run = Run(cloud, kind.name, journal.arguments, journal.who, journal.data, journal.uuid, journal)
+        self._run = Run(
+            cloud, kind.name, journal.arguments, journal.who, journal.data, journal.uuid, journal, self.notes
+        )
 
     def forward(self) -> dict[str, Any]:
         """Take the steps that were not taken; undo them all when one fails."""
@@ -627,7 +636,7 @@ def _plan(run: Run, subject: str, steps: Sequence[Step]) -> dict[str, Any]:
         "kind": run.kind,
         "who": run.who,
         "steps": rows,
-        "notes": [],
+        "notes": list(run._notes),
         "facts": {},
         "seconds": 0.0,
     }

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from corpus import identifiers
-from corpus.controller import operations, wiring
+from corpus.controller import names, operations, wiring
 from corpus.controller.operations import Run, Step
 from corpus.errors import Conflict, CorpusError, MinionFailed, UsageError
 from corpus.identifiers import shown
@@ -234,6 +235,19 @@ def placing(arguments: Mapping[str, Any]) -> list[Step]:
     ]
 
 
+def settled(run: Run) -> dict[str, Any]:
+    """Make a project known, place it on a guest and make it ready there, as far as it is not; return its remotes."""
+    from corpus.controller.registry.models import Project
+
+    with run.cloud.registry.session() as session:
+        if _find(session, run.arguments["name"]) is None:
+            session.add(Project(name=str(run.arguments["name"])))
+    for check, do in ((_placed, _place), (_named, _name)):
+        if not check(run):
+            do(run)
+    return _ready(run)
+
+
 def _placeable(run: Run) -> bool:
     with run.cloud.registry.reading() as session:
         project(session, run.arguments["name"])
@@ -302,7 +316,7 @@ def _name(run: Run) -> str:
         at = wiring.guest(session, run.arguments["guest"])
         session.add(DnsName(fqdn=domain, kind="address", guest_id=at.id))
         node = at.node.name
-    _publish(run.cloud, node, [domain])
+    _publish(run, node, [domain])
     return domain
 
 
@@ -310,25 +324,25 @@ def _unname(run: Run) -> None:
     _forget_names(run, [run.data["named"]] if "named" in run.data else [])
 
 
-def _forget_names(run: Run, names: Sequence[str]) -> None:
+def _forget_names(run: Run, fqdns: Sequence[str]) -> None:
     from sqlalchemy import select
 
     from corpus.controller.registry.models import DnsName
 
-    if not names:
+    if not fqdns:
         return
     with run.cloud.registry.session() as session:
         at = wiring.guest(session, run.arguments["guest"])
         node = at.node.name
-        for found in session.scalars(select(DnsName).where(DnsName.fqdn.in_(names), DnsName.guest_id == at.id)):
+        for found in session.scalars(select(DnsName).where(DnsName.fqdn.in_(fqdns), DnsName.guest_id == at.id)):
             session.delete(found)
-    _publish(run.cloud, node, names)
+    _publish(run, node, fqdns)
 
 
-def _publish(cloud: Cloud, node: str, names: Iterable[str]) -> None:
+def _publish(run: Run, node: str, fqdns: Iterable[str]) -> None:
     """Make DNS and the node's proxy what the registry says."""
-    wiring.names(cloud, only=list(names))
-    wiring.traffic(cloud, node)
+    names.registered(run, fqdns)
+    wiring.traffic(run.cloud, node)
 
 
 def _ready(run: Run) -> dict[str, Any]:
@@ -430,7 +444,7 @@ def _at(step: Step, at: str) -> Step:
     """The same step, for that guest."""
 
     def on(run: Run) -> Run:
-        return Run(run.cloud, run.kind, {**run.arguments, "guest": at}, run.who, run.data, run.operation, run._journal)
+        return replace(run, arguments={**run.arguments, "guest": at})
 
     check, do = step.check, step.do
     assert check is not None

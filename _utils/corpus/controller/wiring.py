@@ -1,4 +1,4 @@
-"""What the registry says, made true outside of it: the names in DNS, the traffic of a node."""
+"""Guests and nodes by whatever they are called, and how they are reached: their minions, ssh, the traffic of a node."""
 
 from __future__ import annotations
 
@@ -118,36 +118,6 @@ def turn_of(session: Session, at: ComputeNode) -> None:
 
     turns.take(session, f"node:{at.id}")
     session.refresh(at)
-
-
-def names(cloud: Cloud, only: Iterable[str] | None = None, test: bool = False) -> dict[str, Any]:
-    """Make what is ours in DNS what the registry says; return what changed.
-
-    :param only: names and addresses that are looked at; None: all of them
-    """
-    from corpus.controller.dns import records, zones
-
-    server = cloud.dns()
-    if server is None:
-        return {}
-
-    chosen = None if only is None else {_owner(name) for name in only if name}
-
-    def wanted() -> list[records.Record]:
-        with cloud.registry.reading() as session:
-            return records.of(session, chosen)
-
-    changes: dict[str, Any] = {}
-    for differences in zones.reconcile_all(wanted, server, plan=test, only=chosen):
-        changes.update(differences.changes)
-    return changes
-
-
-def _owner(name: str) -> str:
-    """A name as DNS has it; of an address, the one of its PTR."""
-    from corpus.controller.dns import records
-
-    return records.reverse(name) if ":" in name or name.replace(".", "").isdigit() else name
 
 
 def traffic(cloud: Cloud, at: str, test: bool = False) -> dict[str, Any]:

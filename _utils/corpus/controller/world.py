@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from corpus.controller import names
 from corpus.errors import CorpusError, MinionFailed
 
 if TYPE_CHECKING:
     from corpus.controller.cloud import Cloud
-    from corpus.controller.dns.records import Record
 
 #: Seconds that a node has for an answer.
 PATIENCE = 60
@@ -49,20 +49,7 @@ class World:
 
     def names(self, test: bool) -> Mapping[str, Mapping[str, str]]:
         """What differs in DNS; settled unless ``test``. Nothing, when no name server is configured."""
-        from corpus.controller.dns import records, zones
-
-        server = self._cloud.dns()
-        if server is None:
-            return {}
-
-        def wanted() -> list[Record]:
-            with self._cloud.registry.reading() as session:
-                return records.of(session)
-
-        changes: dict[str, dict[str, str]] = {}
-        for differences in zones.reconcile_all(wanted, server, plan=test):
-            changes.update(differences.changes)
-        return changes
+        return names.synchronize(self._cloud, plan=test)
 
     def keys(self) -> set[str]:
         """The minions whose keys are accepted."""

@@ -205,3 +205,19 @@ def test_some_names_of_the_registry_alone(registry: Registry) -> None:
         some = of(session, ["free.corpus.test", "fd00:64:1::2", "none.corpus.test"])
         assert {one.type for one in some} == {"TXT", "PTR"}
         assert of(session, []) == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "zone"),
+    [
+        ("10.64.N.0/24", "64.10.in-addr.arpa"),
+        ("10.N.0.0/16", "10.in-addr.arpa"),
+        ("192.168.N.0/26", "168.192.in-addr.arpa"),
+        ("10.64.3.0/24", "3.64.10.in-addr.arpa"),
+        ("fd00:64:N::/64", "4.6.0.0.0.0.d.f.ip6.arpa"),
+        ("203.0.N.0/24", None),
+        ("N.64.0.0/16", None),
+    ],
+)
+def test_reverse_zones_of_guests_networks(pattern: str, zone: str | None) -> None:
+    assert zones.reverse_of(pattern) == zone

@@ -18,7 +18,6 @@ import requests
 
 from corpus import locks
 from corpus.controller.dns.records import Record
-from corpus.controller.settings import Settings
 from corpus.errors import CorpusError, UsageError
 
 #: Marks, as the account of a comment on an RRset or of a zone, what corpus made
@@ -223,16 +222,6 @@ class Server:
         except (ValueError, KeyError, TypeError):
             words = answer.text.strip()[:200] or f"status {answer.status_code}"
         return CorpusError(f"The DNS server {self.url} refuses: {words.rstrip('.')}.")
-
-
-def configured(settings: Settings) -> Server:
-    """The server that the controller's settings name.
-
-    :raises UsageError: they name none
-    """
-    if settings.dns is None:
-        raise UsageError("The controller has no DNS server: set corpus.dns in the master's configuration.")
-    return Server(settings.dns.url, settings.dns.api_key_file)
 
 
 def _key(path: Path) -> str:

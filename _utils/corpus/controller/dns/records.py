@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +70,11 @@ def reverse(address: str) -> str:
     return ipaddress.ip_address(address).reverse_pointer
 
 
+def owners(names: Iterable[str]) -> set[str]:
+    """Return names as records have them: an address becomes the name of its PTR."""
+    return {reverse(address) if (address := _address_of(name)) else name for name in names}
+
+
 def of(
     session: Session,
     only: Collection[str] | None = None,
@@ -86,8 +91,7 @@ def of(
         type; None: nothing
     :raises UsageError: a name in the registry cannot be a record
     """
-    if only is not None:
-        only = {reverse(address) if (address := _address_of(name)) else name for name in only}
+    only = None if only is None else owners(only)
     own = {record.key: record for record in _free(session, only)} | dict(instead or {})
     found = {key: record for key, record in own.items() if record is not None}
     for record in [*_named(session, only), *_pointers(session, only)]:

@@ -73,13 +73,18 @@ def reconcile(
 
 
 def reconcile_all(
-    wanted: Wanted, server: Server, plan: bool = False, only: Collection[str] | None = None
+    wanted: Wanted,
+    server: Server,
+    plan: bool = False,
+    only: Collection[str] | None = None,
+    left: Callable[[Record], None] = lambda record: None,
 ) -> list[Differences]:
     """Like :func:`reconcile`, in every zone of the server.
 
     What cannot be in one zone does not keep the others from being changed. Addresses (and PTRs) of names that are in no
     zone of the server are left to whoever has their zone: a guest may bear the name of a client.
 
+    :param left: is told of each record that is left to others
     :raises CorpusError: another record is in no zone of the server, or it has none at all but reverse ones
     """
     with nullcontext() if plan else server.writing():
@@ -92,8 +97,11 @@ def reconcile_all(
             place = home(record.name, homes)
             if place is not None:
                 records[place].append(record)
-            elif record.type not in foreign and (only is None or record.name in only):
-                homeless.append(record.name)
+            elif only is None or record.name in only:
+                if record.type in foreign:
+                    left(record)
+                else:
+                    homeless.append(record.name)
         found, failures = [], []
         for name in homes:
             try:
@@ -101,7 +109,7 @@ def reconcile_all(
             except CorpusError as err:
                 failures.append(str(err))
         if homeless:
-            failures.append(f"No zone of {server.url} has {_some(homeless)}: mc_dns.create_zone makes one.")
+            failures.append(f"No zone of {server.url} has {some(homeless)}: mc_dns.create_zone makes one.")
         if failures:
             raise CorpusError(" ".join(failures))
         return found
@@ -164,7 +172,7 @@ def delete(server: Server, zone: str, force: bool = False, plan: bool = False) -
         authority = {(name, "SOA"), (name, "NS")}
         others = [one.name for one in server.rrsets(name) if not one.ours and one.key not in authority]
         if not force and (others or not there.ours):
-            what = f"has records of others ({_some(others)})" if others else "was made by somebody else"
+            what = f"has records of others ({some(others)})" if others else "was made by somebody else"
             raise UsageError(f"The zone {name} {what}: delete it with force=True all the same.")
         if not plan:
             server.delete(name)
@@ -227,6 +235,20 @@ def zone_name(text: str) -> str:
     return ".".join(labels[(network.max_prefixlen - network.prefixlen) // step :])
 
 
+def reverse_of(pattern: str) -> str | None:
+    """The reverse zone of a pattern of private networks, or None: its networks are public, or have nothing in common.
+
+    :param pattern: as in the settings, ``10.64.N.0/24``: its zone is that of ``10.64.0.0/16``
+    """
+    first, last = (
+        ipaddress.ip_network(pattern.replace("N", number)) for number in ("0", "ffff" if ":" in pattern else "255")
+    )
+    same = first.max_prefixlen - (int(first.network_address) ^ int(last.network_address)).bit_length()
+    length = min(same, first.prefixlen)
+    length -= length % (4 if first.version == 6 else 8)
+    return zone_name(str(first.supernet(new_prefix=length))) if length and first.is_private else None
+
+
 def _reconcile(
     records: Sequence[Record], zone: str, server: Server, plan: bool, only: Collection[str] | None
 ) -> Differences:
@@ -274,7 +296,7 @@ def _compared(zone: str, wanted: dict[tuple[str, str], Record], there: dict[tupl
             changed.append((found, record))
     if refused:
         raise CorpusError(
-            f"In the zone {zone}, {_some(refused)} was made by somebody else and is in the way: "
+            f"In the zone {zone}, {some(refused)} was made by somebody else and is in the way: "
             "delete it there or choose another name. Nothing was written into the zone."
         )
     removed = [one for key, one in there.items() if one.ours and key not in wanted]
@@ -325,6 +347,7 @@ def _line(one: Record | Rrset) -> str:
     return f"{one.ttl} {' | '.join(one.values)}"
 
 
-def _some(names: Collection[str]) -> str:
+def some(names: Collection[str]) -> str:
+    """Some names, for a sentence: the first five, and how many more there are."""
     listed = sorted(names)
     return ", ".join(listed[:5]) + (f" and {len(listed) - 5} more" if len(listed) > 5 else "")

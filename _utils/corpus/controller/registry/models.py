@@ -299,6 +299,8 @@ class Guest(_Addressed, _Named, Base):
         UniqueConstraint("node_id", "address6"),
         UniqueConstraint("node_id", "ssh_port"),
         Index(None, "platform_id"),
+        Index(None, "address"),
+        Index(None, "address6"),
         Index(None, "owner_id"),
         Index(None, "image_id"),
     )
