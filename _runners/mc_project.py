@@ -235,7 +235,7 @@ def grant(
     caller: str | None = None,
 ) -> dict[str, Any]:
     """
-    Give a person a role in a project.
+    Give a person a role in a project. The keys of owners and deployers are let in wherever it is placed.
 
     name
         The project's name.
@@ -268,7 +268,7 @@ def revoke(
     name: str, owner: str, role: str | None = None, test: bool = False, caller: str | None = None
 ) -> dict[str, Any]:
     """
-    Take a person's role in a project away.
+    Take a person's role in a project away, and with it what let their keys in.
 
     name
         The project's name.

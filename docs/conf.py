@@ -53,6 +53,7 @@ DOORS = {
     "states.mc_php": "_states/mc_php.py",
     "states.mc_zope": "_states/mc_zope.py",
     "states.mc_node": "_states/mc_node.py",
+    "runners.mc_owner": "_runners/mc_owner.py",
     "runners.mc_registry": "_runners/mc_registry.py",
     "runners.mc_dns": "_runners/mc_dns.py",
     "runners.mc_machine": "_runners/mc_machine.py",

@@ -22,8 +22,17 @@ from corpus.identifiers import shown
 #: seconds until a machine must have answered
 CONNECTING = 10
 
-_KINDS = ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-", "sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-")
-_COMMENT = re.compile(r"[^\x00-\x1f\x7f]{0,200}")
+_KINDS = (
+    "ssh-ed25519",
+    "ssh-rsa",
+    *(f"ecdsa-sha2-nistp{bits}" for bits in (256, 384, 521)),
+    "sk-ssh-ed25519@openssh.com",
+    "sk-ecdsa-sha2-nistp256@openssh.com",
+)
+#: Characters of a line (RSA with 16384 bits has 2800), and of the comment in it
+_LINE, _COMMENT = 6000, 200
+#: Bits of an RSA key
+_SHORTEST, _LONGEST = 2048, 16384
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 
@@ -80,23 +89,33 @@ def kept_key(path: Path, comment: str = "corpus") -> Key:
 def public_key(line: object) -> str:
     """Return a public key when it is one, on one line and without options.
 
-    :raises UsageError: it is no public key, or more than that
+    :raises UsageError: it is no public key, more than that, or one that is too weak
     """
-    words = line.strip().split(None, 2) if isinstance(line, str) else []
-    if len(words) >= 2 and words[0].startswith(_KINDS) and _COMMENT.fullmatch("".join(words[2:])):
+    words = line.strip().split(None, 2) if isinstance(line, str) and len(line) <= _LINE else []
+    if len(words) >= 2 and words[0] in _KINDS and _is_comment("".join(words[2:])):
         from cryptography.exceptions import UnsupportedAlgorithm
+        from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
         from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 
         try:
-            if not words[0].startswith("sk-"):
-                load_ssh_public_key(" ".join(words[:2]).encode())
+            key = None if words[0].startswith("sk-") else load_ssh_public_key(" ".join(words[:2]).encode())
             if _kind_inside(words[1]) == words[0]:
+                if isinstance(key, RSAPublicKey) and not _SHORTEST <= key.key_size <= _LONGEST:
+                    raise UsageError(
+                        f"An RSA key of {key.key_size} bits is not taken: make one of {_SHORTEST} to {_LONGEST} bits, "
+                        "or better an ed25519 key (ssh-keygen -t ed25519)."
+                    )
                 return " ".join(words)
         except (UnsupportedAlgorithm, ValueError):
             pass
     raise UsageError(
         f"{shown(line)} is not a public ssh key: give the one line of a file such as ~/.ssh/id_ed25519.pub."
     )
+
+
+def _is_comment(words: str) -> bool:
+    """Whether words can stand at the end of a key: on one line, whoever reads it, and without quotes."""
+    return len(words) <= _COMMENT and words.isprintable() and not any(sign in "\"'`\\" for sign in words)
 
 
 def _kind_inside(encoded: str) -> str:

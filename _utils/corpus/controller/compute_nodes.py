@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from corpus import identifiers
-from corpus.controller import guests, names, operations, wiring
+from corpus.controller import guests, names, operations, owners, wiring
 from corpus.controller.operations import Run, Step
 from corpus.errors import CorpusError, MinionFailed, UsageError
 from corpus.identifiers import shown
@@ -147,7 +147,7 @@ def _allowed(run: Run) -> bool:
     if owner:
         with run.cloud.registry.reading() as session:
             if guests.owner(session, owner) is None:
-                raise UsageError(f"There is no owner {shown(owner)}: see mc_registry.")
+                raise owners.unknown(owner)
     return False
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from corpus import identifiers
-from corpus.controller import names, operations, projects, wiring
+from corpus.controller import admission, names, operations, owners, projects, wiring
 from corpus.controller.operations import Run, Step
 from corpus.errors import CorpusError, UsageError
 from corpus.identifiers import shown
@@ -109,7 +109,7 @@ def _admitted(run: Run) -> bool:
         if taken is not None and there is None:
             raise UsageError(f"The name {fqdn} is taken by another one: choose another name.")
         if person is None and run.arguments.get("owner"):
-            raise UsageError(f"There is no owner {shown(run.arguments['owner'])}: see mc_registry.")
+            raise owners.unknown(run.arguments["owner"])
     return False
 
 
@@ -248,22 +248,16 @@ def credentials(cloud: Cloud) -> Credentials:
 
 
 def _give_keys(session: Session, guest: Guest, run: Run) -> None:
-    """Let in who owns it, and the keys that were named."""
-    from sqlalchemy import select
-
+    """Let in whom it belongs to, and the keys that were named."""
     from corpus.controller.access import fingerprint
     from corpus.controller.registry.models import SshKey
 
     person = owner(session, run.arguments.get("owner"))
-    publics = {str(line).strip(): "given" for line in run.arguments.get("keys") or ()}
-    if person is not None:
-        wanted = select(SshKey).where(SshKey.owner_id == person.id, SshKey.node_id.is_(None), SshKey.guest_id.is_(None))
-        publics |= {key.public.strip(): key.name for key in session.scalars(wanted)}
-    for public, name in publics.items():
-        label = public.split()[2] if len(public.split()) > 2 else name
-        session.add(
-            SshKey(name=label[:100], public=public, fingerprint=fingerprint(public), guest_id=guest.id, owner=person)
-        )
+    given = {fingerprint(line): str(line).strip() for line in run.arguments.get("keys") or ()}
+    for known, public in given.items():
+        label = public.split()[2] if len(public.split()) > 2 else "given"
+        session.add(SshKey(name=label[:100], public=public, fingerprint=known, guest_id=guest.id, owner=person))
+    admission.let_in(session, guest)
 
 
 def _unregister(run: Run) -> None:

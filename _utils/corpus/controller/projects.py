@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from corpus import identifiers
-from corpus.controller import names, operations, wiring
+from corpus.controller import admission, names, operations, owners, wiring
 from corpus.controller.operations import Run, Step
 from corpus.errors import Conflict, CorpusError, MinionFailed, UsageError
 from corpus.identifiers import shown
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from corpus.controller.cloud import Cloud
-    from corpus.controller.registry.models import Deployment, Guest, Owner, Project, Role
+    from corpus.controller.registry.models import Deployment, Guest, Project
 
 #: Seconds that a guest may take to make a project ready, to remove it, and to deploy it.
 READYING, REMOVING, DEPLOYING = 300, 300, 3600
@@ -57,7 +57,7 @@ def creation(arguments: Mapping[str, Any]) -> list[Step]:
     """A project: name, owners (login names), settings."""
     identifiers.project_name(arguments.get("name"))
     for owner in arguments.get("owners") or ():
-        _login(owner)
+        owners.login(owner)
     without_secrets(arguments.get("settings"))
     return [
         Step("register the project", _registered, _register, _unregister),
@@ -118,103 +118,17 @@ def _owned(run: Run) -> bool:
 def _own(run: Run) -> str:
     names = _owners(run)
     with run.cloud.registry.session() as session:
+        there, publics = project(session, run.arguments["name"]), []
         for name in names:
-            _give(session, project(session, run.arguments["name"]), _person(session, name, make=True), "owner")
+            person = owners.person(session, name, make=True)
+            owners.give(session, person, "owner", "project.grant", there)
+            publics += [key.public.strip() for key in admission.personal(person)]
+        where = admission.in_project(there)
+    try:
+        admission.settle(run.cloud, where if publics else (), publics)
+    except CorpusError as err:
+        run.say(str(err))
     return f"owners: {', '.join(names)}" if names else "nobody but root"
-
-
-# --- roles ------------------------------------------------------------------------------------------------------------
-
-
-@operations.kind("project.grant")
-def granting(arguments: Mapping[str, Any]) -> list[Step]:
-    """A role of a person's: name, owner (login name), role, email (of one who is not known yet, or has a new one)."""
-    from corpus.controller.registry.models import ROLES
-
-    role = arguments.get("role")
-    if role not in ROLES:
-        raise UsageError(f"{identifiers.shown(role)} is no role: there are {', '.join(ROLES)}.")
-    login, email = _login(arguments.get("owner")), arguments.get("email")
-
-    def has(run: Run) -> bool:
-        with run.cloud.registry.reading() as session:
-            there = project(session, run.arguments["name"])
-            if email is None:
-                _person(session, login, make=False)
-            return any(
-                (one.owner.name, one.name) == (login, role) and email in (None, one.owner.email) for one in there.roles
-            )
-
-    def give(run: Run) -> dict[str, Any]:
-        changes: dict[str, Any] = {}
-        with run.cloud.registry.session() as session:
-            person = _person(session, login, email is not None)
-            if email not in (None, person.email):
-                changes["email"] = {"old": person.email, "new": email}
-                person.email = email
-            if _give(session, project(session, run.arguments["name"]), person, str(role)):
-                changes["role"] = role
-        return changes
-
-    return [Step("role", has, give, repeatable=True)]
-
-
-@operations.kind("project.revoke", forward=True)
-def revoking(arguments: Mapping[str, Any]) -> list[Step]:
-    """A role of a person's taken away: name, owner, role (None: all of them)."""
-
-    def of(session: Session, run: Run) -> list[Role]:
-        owner, role = run.arguments.get("owner"), run.arguments.get("role")
-        there = project(session, run.arguments["name"]).roles
-        return [one for one in there if one.owner.name == owner and role in (None, one.name)]
-
-    def has_none(run: Run) -> bool:
-        with run.cloud.registry.reading() as session:
-            return not of(session, run)
-
-    def take(run: Run) -> dict[str, list[str]]:
-        with run.cloud.registry.session() as session:
-            gone = of(session, run)
-            names = [one.name for one in gone]
-            for one in gone:
-                session.delete(one)
-        return {"revoked": names}
-
-    return [Step("roles", has_none, take, repeatable=True)]
-
-
-def _give(session: Session, there: Project, person: Owner, role: str) -> bool:
-    from corpus.controller.registry.models import Role
-
-    if any(one.owner_id == person.id and one.name == role for one in there.roles):
-        return False
-    session.add(Role(owner_id=person.id, project_id=there.id, name=role))
-    session.flush()
-    session.refresh(there, ["roles"])
-    return True
-
-
-def _person(session: Session, name: str, make: bool) -> Owner:
-    from sqlalchemy import select
-
-    from corpus.controller.registry.models import Owner
-
-    found = session.scalar(select(Owner).where(Owner.name == _login(name)))
-    if found is not None:
-        return found
-    if not make:
-        raise UsageError(f"{identifiers.shown(name)} is not known: tell who that is with email=ADDRESS.")
-    made = Owner(name=_login(name))
-    session.add(made)
-    session.flush()
-    return made
-
-
-def _login(name: object) -> str:
-    words = str(name)
-    if not 1 <= len(words) <= 100 or words != words.lower() or not all(s.isalnum() or s in "._-@" for s in words):
-        raise UsageError(f"{identifiers.shown(name)} is no login name: use lower-case letters, digits and . _ - @.")
-    return words
 
 
 # --- place ------------------------------------------------------------------------------------------------------------
@@ -353,12 +267,11 @@ def _ready(run: Run) -> dict[str, Any]:
         if at.platform is not None:
             settings.setdefault("operation_mode", at.platform.operation_mode)
             settings.setdefault("default_env", at.platform.type)
-        keys = {key.public.strip() for key in at.keys}
-        keys |= {key.public.strip() for role in there.roles if role.name != "viewer" for key in role.owner.keys}
+        keys = admission.keys_of(there, at)
         remotes = pushed_to(at, there.name)
     settings.setdefault("domain", domain)
     if keys:
-        settings.setdefault("authorized_keys", sorted(keys))
+        settings.setdefault("authorized_keys", keys)
     if run.arguments["name"] not in run.cloud.minions.call(minion, "mc_project.list_projects"):
         run.remember(new=True)
     run.cloud.minions.call(minion, "mc_project.init_project", run.arguments["name"], timeout=READYING, **settings)
