@@ -1,0 +1,206 @@
+"""The ``corpus`` command against the real service: what people type, what they read, and what scripts get."""
+
+import json
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from corpus.controller.registry.models import ComputeNode, Guest, Owner, Platform
+
+from tests.client import Laptop
+from tests.machine import free_port
+from tests.web import PASSWORD, Web, web
+
+
+@pytest.fixture(scope="module")
+def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    with web(tmp_path_factory.mktemp("w")) as made:
+        with made.registry.session() as session:
+            node = ComputeNode(name="node1", minion_id="node1.corpus.test", host="192.0.2.1", state="ready")
+            ada = Owner(name="ada", email="ada@corpus.test")
+            session.add_all([node, ada])
+            session.flush()
+            platform = Platform(uuid="p-1", node=node, type="prod", operation_mode="final", owner=ada)
+            shop = Guest(name="shop", minion_id="shop.corpus.test", platform=platform, node=node, state="running")
+            session.add_all([platform, shop])
+        yield made
+
+
+@pytest.fixture
+def laptop(there: Web, tmp_path: Path) -> Laptop:
+    return Laptop(tmp_path, there.url)
+
+
+def test_one_logs_in_once_and_is_known_until_one_logs_out(there: Web, laptop: Laptop) -> None:
+    laptop.ok("login", "prod")
+    kept = list((laptop.home / ".local/state/corpus/sessions").iterdir())
+    assert [stat.S_IMODE(one.stat().st_mode) for one in kept] == [0o600]
+    assert PASSWORD not in kept[0].read_text()
+    laptop.configure({"prod": {"url": there.url, "id": "ada", "password": "wrong"}})
+    assert laptop.json("whoami", "prod")["name"] == "ada"  # by the session
+
+    laptop.ok("logout", "prod")
+    refused = laptop.corpus("whoami", "prod")
+    assert refused.status == 3
+    assert "password is wrong" in refused.errors
+
+
+def test_a_session_that_ended_there_is_renewed(laptop: Laptop) -> None:
+    laptop.ok("login", "prod")
+    (kept,) = (laptop.home / ".local/state/corpus/sessions").iterdir()
+    kept.write_text(json.dumps({**json.loads(kept.read_text()), "token": "corpus_gone"}))
+    assert laptop.json("whoami", "prod")["name"] == "ada"
+
+
+def test_a_session_that_others_can_read_is_not_used(there: Web, laptop: Laptop) -> None:
+    laptop.ok("login", "prod")
+    (kept,) = (laptop.home / ".local/state/corpus/sessions").iterdir()
+    kept.chmod(0o644)
+    laptop.configure({"prod": {"url": there.url, "id": "ada"}})
+    assert laptop.corpus("whoami", "prod").status == 3
+
+
+def test_where_a_password_comes_from(there: Web, laptop: Laptop) -> None:
+    laptop.configure({"prod": {"url": there.url, "id": "ada"}})
+    nobody = laptop.corpus("whoami", "prod")
+    assert nobody.status == 3
+    assert "CORPUS_PASSWORD" in nobody.errors
+    assert laptop.json("whoami", "prod", CORPUS_PASSWORD=PASSWORD)["name"] == "ada"
+    laptop.ok("logout", "prod")
+
+    telling = [sys.executable, "-c", f"print({PASSWORD!r})"]
+    laptop.configure({"prod": {"url": there.url, "id": "ada", "password_command": telling}})
+    assert laptop.json("whoami", "prod")["name"] == "ada"
+    laptop.ok("logout", "prod")
+
+    laptop.configure({"prod": {"url": there.url}})
+    status, shown = laptop.typed("login", "prod", answers=("bob", PASSWORD))
+    assert status == 0, shown
+    assert PASSWORD not in shown
+    assert laptop.json("whoami", "prod")["name"] == "bob"
+
+    token = there.person("cat").headers["Authorization"].split()[1]
+    assert laptop.json("whoami", "prod", CORPUS_TOKEN=token)["name"] == "cat"
+    laptop.configure({"prod": {"url": there.url, "token_command": [sys.executable, "-c", f"print({token!r})"]}})
+    assert laptop.json("whoami", "prod")["name"] == "cat"
+
+
+def test_settings_that_others_can_read_are_refused(there: Web, laptop: Laptop) -> None:
+    laptop.settings.chmod(0o640)
+    refused = laptop.corpus("whoami", "prod")
+    assert refused.status == 2
+    assert f"chmod 600 {laptop.settings}" in refused.errors
+    elsewhere = laptop.home / "other.conf"
+    elsewhere.write_text(json.dumps({"x": {"url": there.url, "id": "ada", "password": PASSWORD}}))
+    elsewhere.chmod(0o600)
+    assert laptop.json("whoami", "x", CORPUS_CONFIG=str(elsewhere))["name"] == "ada"
+
+
+def test_lists_for_people_pipes_and_machines(laptop: Laptop) -> None:
+    assert laptop.ok("guests", "prod").split("\t")[:3] == ["shop", "running", "node1"]
+    assert [one["name"] for one in laptop.json("guests", "prod")] == ["shop"]
+    status, shown = laptop.typed("guests", "prod")
+    assert status == 0
+    assert "ssh port" in shown
+    assert "\x1b[" in shown
+    laptop.env["NO_COLOR"] = "1"
+    assert "\x1b[3" not in laptop.typed("guests", "prod")[1]
+
+
+def test_a_plan_changes_nothing(there: Web, laptop: Laptop) -> None:
+    planned = laptop.ok("guest_stop", "prod", "shop", "--plan")
+    assert "would" in planned
+    assert laptop.json("guest_stop", "prod", "shop", "--plan")["name"] == "guest:shop"
+    cannot = laptop.corpus("guest_create", "prod", "blog", "--platform", "p-1", "--plan")
+    assert cannot.status == 1
+    assert "has no image" in cannot.errors
+    assert [one["name"] for one in laptop.json("guests", "prod")] == ["shop"]
+    assert laptop.json("operations", "prod") == []
+
+
+def test_an_operation_that_fails_is_followed_and_fails_the_command(laptop: Laptop) -> None:
+    ended = laptop.corpus("guest_stop", "prod", "shop")  # no such minion answers
+    assert ended.status == 1
+    assert ended.output == ""
+    assert "FAILED" in ended.errors
+    assert "guest.stop failed: " in ended.errors
+    (last,) = laptop.json("operations", "prod", "--limit", "1")
+    told = laptop.json("operations", "prod", last["operation"])
+    assert told["steps"]
+    assert laptop.corpus("operations", "prod", last["operation"], "--follow").status == 1
+
+    as_json = laptop.corpus("guest_stop", "prod", "shop", "--json")
+    assert as_json.status == 1
+    assert json.loads(as_json.output)["state"] in ("failed", "undone")
+    assert json.loads(as_json.errors)["error"]["status"] == 1
+
+    uuid = laptop.ok("guest_stop", "prod", "shop", "--detach").strip()
+    status, shown = laptop.typed("operations", "prod", uuid, "--follow")
+    assert status == 1
+    assert "FAILED" in shown
+
+
+def test_what_is_not_ones_own_is_not_there(there: Web, tmp_path: Path) -> None:
+    eve = Laptop(tmp_path / "eve", there.url, "eve")
+    assert eve.ok("guests", "prod") == ""
+    refused = eve.corpus("guest_stop", "prod", "shop")
+    assert refused.status == 4
+    assert "shop" in refused.errors
+
+
+def test_nobody_answers(laptop: Laptop) -> None:
+    laptop.configure({"prod": {"url": f"http://127.0.0.1:{free_port()}", "id": "ada", "password": PASSWORD}})
+    ended = laptop.corpus("guests", "prod")
+    assert ended.status == 5
+    assert "does not answer" in ended.errors
+
+
+def test_what_cannot_be_said(laptop: Laptop) -> None:
+    for words in (
+        ["guests"],
+        ["guests", "nowhere"],
+        ["guest_stop", "prod"],
+        ["no_such"],
+        ["guests", "prod", "--no-such"],
+    ):
+        assert laptop.corpus(*words).status == 2, words
+    wrong = laptop.corpus("guest_create", "prod", "Not A Name", "--platform", "p-1")
+    assert wrong.status == 2
+    assert "name" in wrong.errors
+
+
+def test_verbose_tells_of_requests_and_of_no_secret(laptop: Laptop) -> None:
+    told = laptop.corpus("guests", "prod", "-v")
+    assert "GET /api/v1/guests" in told.errors
+    assert "corpus_" not in told.said
+    assert PASSWORD not in told.said
+
+
+def test_every_command_explains_itself(laptop: Laptop) -> None:
+    whole = laptop.ok("--help")
+    assert "Exit status" in whole
+    names = [line.split()[0] for line in whole.splitlines() if line.startswith("  ") and line[2:3].isalpha()]
+    assert "guest_create" in names
+    for shell in ("bash", "zsh", "fish"):
+        assert "corpus" in laptop.ok("completion", shell)
+    completed = laptop.ok(_CORPUS_COMPLETE="bash_complete", COMP_WORDS="corpus guests p", COMP_CWORD="2")
+    assert completed.strip() == "plain,prod"
+
+
+def test_what_comes_from_elsewhere_does_not_drive_the_terminal(there: Web, laptop: Laptop) -> None:
+    with there.registry.session() as session:
+        node = ComputeNode(name="evil", minion_id="evil.corpus.test", host="x\x1b]0;title\x07y", state="ready")
+        session.add(node)
+        session.flush()
+        ada = session.query(Owner).filter_by(name="ada").one()
+        platform = Platform(uuid="p-2", node=node, type="prod", operation_mode="final", owner=ada)
+        session.add_all(
+            [platform, Guest(name="odd", minion_id="odd.corpus.test", platform=platform, node=node, state="running")]
+        )
+    status, shown = laptop.typed("guests", "prod")
+    assert status == 0
+    assert "\x1b]0" not in shown
+    assert os.path.exists(laptop.settings)
