@@ -6,7 +6,7 @@ JOBS ?= $(shell expr $$(nproc) + 1)
 
 # What Debian brings and PyPI does not.
 DEMO_PACKAGES := git nginx rsync
-TEST_PACKAGES := $(DEMO_PACKAGES) chromium nodejs $(if $(shell command -v npm),,npm) openssh-client openssh-server pebble sudo systemd composer cron logrotate mariadb-server php-fpm php-cli php-mbstring php-xml postgresql lxc mmdebstrap iproute2 pdns-server pdns-backend-sqlite3 pdns-backend-pgsql bind9-dnsutils sqlite3 nftables haproxy btrfs-progs uidmap zstd curl
+TEST_PACKAGES := $(DEMO_PACKAGES) chromium nodejs $(if $(shell command -v npm),,npm) openssh-client openssh-server pebble sudo systemd composer cron logrotate mariadb-server php-fpm php-cli php-mbstring php-xml postgresql lxc mmdebstrap iproute2 pdns-server pdns-backend-sqlite3 pdns-backend-pgsql bind9-dnsutils sqlite3 nftables haproxy btrfs-progs uidmap zstd curl slapd gcc libldap-dev libsasl2-dev python3-dev
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test lab controller check format bench docs debian clean
@@ -31,11 +31,11 @@ demo: venv ## push a project, see it served, push a broken one, see it rolled ba
 
 test: venv ## every test
 	tools/debian $(TEST_PACKAGES)
-	$(BIN)/pytest --numprocesses $(JOBS) --dist loadscope
+	$(BIN)/pytest --numprocesses $(JOBS) --dist loadscope --no-loadscope-reorder
 
 lab: venv ## the tests that run machines of their own (LXC); as root
 	tools/debian $(TEST_PACKAGES)
-	$(BIN)/pytest tests/lab
+	$(BIN)/pytest --numprocesses $(JOBS) --dist loadscope --no-loadscope-reorder tests/lab
 
 controller: venv ## make this machine the cloud controller; as root. ARGS='--zone corpus.example.org --master-address 192.0.2.1'
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -e '.[controller]'

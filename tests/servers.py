@@ -66,6 +66,89 @@ def postgresql() -> Iterator[str]:
             server.wait(20)
 
 
+_LDAP = """\
+include /etc/ldap/schema/core.schema
+include /etc/ldap/schema/cosine.schema
+include /etc/ldap/schema/nis.schema
+modulepath /usr/lib/ldap
+moduleload back_mdb
+pidfile {folder}/pid
+database mdb
+directory {folder}/main
+suffix "dc=corpus,dc=test"
+access to attrs=userPassword by anonymous auth by * none
+access to * by dn.exact="cn=salt,dc=corpus,dc=test" read by * none
+"""
+_PEOPLE = """\
+dn: dc=corpus,dc=test
+objectClass: dcObject
+objectClass: organization
+o: corpus
+dc: corpus
+
+dn: cn=salt,dc=corpus,dc=test
+objectClass: organizationalRole
+objectClass: simpleSecurityObject
+cn: salt
+userPassword: salt-word
+
+dn: ou=People,dc=corpus,dc=test
+objectClass: organizationalUnit
+ou: People
+
+dn: ou=Groups,dc=corpus,dc=test
+objectClass: organizationalUnit
+ou: Groups
+
+dn: cn=corpus-admins,ou=Groups,dc=corpus,dc=test
+objectClass: posixGroup
+cn: corpus-admins
+gidNumber: 3000
+memberUid: ada
+"""
+_PERSON = """
+dn: uid={name},ou=People,dc=corpus,dc=test
+objectClass: account
+objectClass: posixAccount
+uid: {name}
+cn: {name}
+uidNumber: {number}
+gidNumber: {number}
+homeDirectory: /home/{name}
+userPassword: {name}-word
+"""
+
+
+@contextmanager
+def ldap() -> Iterator[str]:
+    """Run a directory below ``dc=corpus,dc=test``; its url.
+
+    ``ada`` is in the group ``corpus-admins``, ``bob`` in none; the passwords are ``<name>-word``. ``cn=salt`` may read it.
+    """
+    with tempfile.TemporaryDirectory(prefix="corpus-ldap-", dir="/tmp") as name:
+        folder, url = Path(name), f"ldap://127.0.0.1:{free_port()}"
+        (folder / "main").mkdir()
+        (folder / "slapd.conf").write_text(_LDAP.format(folder=folder))
+        people = "".join(_PERSON.format(name=name, number=3001 + n) for n, name in enumerate(("ada", "bob")))
+        (folder / "people").write_text(_PEOPLE + people)
+        made = run(["/usr/sbin/slapadd", "-f", f"{folder}/slapd.conf", "-l", f"{folder}/people"])
+        assert made.status == 0, made.said
+        server = subprocess.Popen(
+            ["/usr/sbin/slapd", "-f", f"{folder}/slapd.conf", "-h", url, "-d", "0"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            for _ in deadline(20):
+                assert server.poll() is None, "slapd does not run"
+                if run(["bash", "-c", f"</dev/tcp/{url.removeprefix('ldap://').replace(':', '/')}"]).status == 0:
+                    break
+            yield url
+        finally:
+            server.terminate()
+            server.wait(20)
+
+
 @contextmanager
 def mariadb() -> Iterator[str]:
     """Run MariaDB; the url of its administrator."""

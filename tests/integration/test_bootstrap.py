@@ -11,13 +11,19 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 from corpus.controller import bootstrap
 from corpus.errors import ConfigurationError, CorpusError, UsageError
 
-from tests.machine import deadline, free_port, run
+from tests.machine import Ended, deadline, free_port, run
 from tests.powerdns import MISSING
+from tests.registries import Databases
+from tests.registries import databases as _databases
+from tests.servers import ldap
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="a controller is made by root"),
@@ -32,30 +38,41 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def wish() -> Iterator[bootstrap.Wish]:
     with tempfile.TemporaryDirectory(prefix="cb-", dir="/var/tmp", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        (folder / "pdns").mkdir()
-        (folder / "salt").mkdir()
-        settings = {
-            "home": str(folder / "home"),
-            "zone": "corpus.test",
-            "master_address": "127.0.0.1",
-            "mail": {"host": "127.0.0.1", "sender": "corpus@example.org", "sysadmins": ["ops@example.org"]},
-        }
-        yield bootstrap.Wish(
-            settings,
-            dns_addresses=("127.0.0.1",),
-            dns_port=free_port(),
-            dns_api_port=free_port(),
-            dns_folder=folder / "etc/powerdns",
-            dns_home=folder / "pdns",
-            dns_user="",
-            interface="127.0.0.1",
-            publish_port=free_port(),
-            return_port=free_port(),
-            root=folder / "salt",
-            configuration=folder / "etc/salt",
-            systemd=False,
-        )
+        yield _wished(Path(name))
+
+
+def _wished(folder: Path, **more: Any) -> bootstrap.Wish:
+    """A controller whose everything lies in a folder."""
+    (folder / "pdns").mkdir()
+    (folder / "salt").mkdir()
+    settings = {
+        "home": str(folder / "home"),
+        "zone": "corpus.test",
+        "master_address": "127.0.0.1",
+        "mail": {"host": "127.0.0.1", "sender": "corpus@example.org", "sysadmins": ["ops@example.org"]},
+    }
+    return bootstrap.Wish(
+        settings,
+        dns_addresses=("127.0.0.1",),
+        dns_port=free_port(),
+        dns_api_port=free_port(),
+        dns_folder=folder / "etc/powerdns",
+        dns_home=folder / "pdns",
+        dns_user="",
+        interface="127.0.0.1",
+        publish_port=free_port(),
+        return_port=free_port(),
+        root=folder / "salt",
+        configuration=folder / "etc/salt",
+        systemd=False,
+        **more,
+    )
+
+
+@pytest.fixture(scope="module")
+def databases() -> Iterator[Databases]:
+    with _databases() as made:
+        yield made
 
 
 @contextmanager
@@ -159,6 +176,66 @@ def test_people_come_from_ldap_when_it_is_named(wish: bootstrap.Wish, tmp_path: 
     assert written["auth.ldap.bindpw"] == "s3cret"
     assert "auth.ldap.bind_password_file" not in written
     assert list(bootstrap.master_configuration(wish)["external_auth"]) == ["pam"]
+
+
+@pytest.mark.skipif(not Path("/usr/sbin/slapd").exists(), reason="slapd is not installed (apt-get install slapd)")
+def test_people_log_in_by_ldap_and_zones_are_kept_in_postgresql(databases: Databases) -> None:
+    with tempfile.TemporaryDirectory(prefix="cb-", dir="/var/tmp", ignore_cleanup_errors=True) as name, ldap() as url:
+        folder, database = Path(name), urlsplit(databases.new())
+        for path, word in (("ldap.password", "salt-word\n"), ("pdns.password", f"{database.password}\n")):
+            (folder / path).touch(0o600)
+            (folder / path).write_text(word)
+        directory = {
+            "uri": url,
+            "basedn": "dc=corpus,dc=test",
+            "binddn": "cn=salt,dc=corpus,dc=test",
+            "bind_password_file": str(folder / "ldap.password"),
+            "filter": "(&(uid={{ username }})(objectClass=posixAccount))",
+            "groupou": "Groups",
+            "groupclass": "posixGroup",
+            "accountattributename": "memberUid",
+        }
+        zones = {
+            "host": database.hostname,
+            "port": database.port,
+            "dbname": database.path[1:],
+            "user": database.username,
+            "password_file": str(folder / "pdns.password"),
+        }
+        wish = _wished(folder, ldap=directory, dns_database=zones)
+        made = bootstrap.controller(wish)
+        assert made["result"] is True, made
+        assert "salt-word" not in json.dumps(made)
+        written = (wish.dns_folder / "pdns.d/corpus.conf").read_text()
+        assert ("launch=gpgsql" in written, "gsqlite3" in written) == (True, False)
+        with _started(made["start"], folder / "log"):
+            for _ in deadline(60):
+                again = bootstrap.controller(wish)
+                assert again["result"] is True, again
+                if "waits" not in str(again["changes"].get("zone")):
+                    break
+            assert list(again["changes"]) == ["zone"]
+            asked = ["dig", "+short", "@127.0.0.1", "-p", str(wish.dns_port), "corpus.test", "NS"]
+            assert run(asked).output == "ns1.corpus.test.\n"
+            with psycopg.connect(database.geturl()) as connection:
+                assert connection.execute("SELECT name FROM domains").fetchall() == [("corpus.test",)]
+            assert bootstrap.controller(wish)["changes"] == {}
+
+            def asks(person: str, word: str) -> Ended:
+                """Ask the controller how it is, as somebody."""
+                salt_run = [str(Path(sys.executable).parent / "salt-run"), "-c", str(wish.configuration)]
+                who = ["-a", "ldap", f"--username={person}", f"--password={word}"]
+                return run([*salt_run, *who, "--out=json", "-l", "quiet", "mc_controller.report"], timeout=60)
+
+            for _ in deadline(60):
+                report = asks("ada", "ada-word")
+                if '"parts"' in report.output:
+                    break
+            assert json.loads(report.output)["parts"] == {"registry": "ok", "dns": "ok", "master": "ok"}, report.said
+            for person, word in (("ada", "bob-word"), ("bob", "bob-word"), ("nobody", "")):
+                refused = asks(person, word)
+                assert '"parts"' not in refused.said, person
+                assert "Authentication failure" in refused.said, refused.said
 
 
 def test_what_is_not_known_is_refused(wish: bootstrap.Wish) -> None:

@@ -29,6 +29,8 @@ from corpus.identifiers import shown
 
 #: Debian's packages of a controller; those of PowerDNS come to them
 PACKAGES = ("mmdebstrap", "openssh-client", "rsync", "zstd")
+#: What is compiled with these talks to LDAP
+LDAP_PACKAGES = ("gcc", "libldap-dev", "libsasl2-dev", "python3-dev")
 #: Where events of minions lead
 REACTOR = ("salt/minion/*/start", "corpus/deployment/*/*/end")
 #: Seconds that PowerDNS gets to answer after it was started
@@ -246,7 +248,9 @@ def _pillar(wish: Wish, settings: Settings) -> dict[str, Any]:
     """What the states are told. It is handed over inside of this process: there are secrets in it."""
     return {
         "home": str(settings.home),
-        "packages": [*PACKAGES, *_dns_packages(wish)],
+        "packages": [*PACKAGES, *(LDAP_PACKAGES if wish.ldap else ()), *_dns_packages(wish)],
+        "ldap": bool(wish.ldap),
+        "python": sys.executable,
         "systemd": wish.runs_systemd,
         # A runner inside of this very master must live to tell.
         "restart": "/salt-master.service" not in Path("/proc/self/cgroup").read_text(),

@@ -6,4 +6,7 @@ include:
 {%- if pillar["controller"]["dns"] %}
   - corpus.controller.dns
 {%- endif %}
+{%- if pillar["controller"]["ldap"] %}
+  - corpus.controller.ldap
+{%- endif %}
   - corpus.controller.master
