@@ -106,14 +106,18 @@ class Minions:
         :raises MinionSilent: it does not
         """
         began = time.monotonic()
-        while True:
-            left = began + timeout - time.monotonic()
-            if left <= 0:
-                raise MinionSilent(
-                    f"The minion {minion_id} did not answer within {timeout:g} seconds: see its log, and whether it reaches the master."
-                )
-            if self.answers(minion_id, timeout=min(2.0, max(left, 0.2))):
-                return time.monotonic() - began
+        with self._client() as client:
+            while (left := began + timeout - time.monotonic()) > 0:
+                try:
+                    call = _Call(client, identifiers.domain_name(minion_id), "test.ping", (), {})
+                except MinionSilent:  # its key is on its way
+                    time.sleep(0.2)
+                    continue
+                if call.wait(time.monotonic() + min(2.0, left), starts=True) is not None:
+                    return time.monotonic() - began
+        raise MinionSilent(
+            f"The minion {minion_id} did not answer within {timeout:g} seconds: see its log, and whether it reaches the master."
+        )
 
     def master_runs(self) -> bool:
         """Tell whether the master takes calls on this machine."""
@@ -179,19 +183,22 @@ class _Call:
             raise MinionSilent(f"The minion {self._minion} is not known to this master: it has no accepted key.")
         return str(published["jid"])
 
-    def wait(self, until: float, jid: str | None = None) -> dict[str, Any] | None:
+    def wait(self, until: float, jid: str | None = None, starts: bool = False) -> dict[str, Any] | None:
         """Return what the minion returned, or None when the time is over.
 
         :param until: a moment of the monotonic clock
         :param jid: of another call to the same minion
+        :param starts: do not wait on when the minion tells that it started: it did not hear the call
         """
-        tag = f"salt/job/{jid or self._jid}/ret/{self._minion}"
+        tag, started = f"salt/job/{jid or self._jid}/ret/{self._minion}", f"salt/minion/{self._minion}/start"
         while (left := until - time.monotonic()) > 0:
-            event = self._client.event.get_event(wait=left, tag=tag, match_type="startswith", full=True)
+            event = self._client.event.get_event(wait=left, tag="salt/", match_type="startswith", full=True)
             if event and event["tag"] == tag:
                 found = self._kept(jid or self._jid)
                 if found is not None:
                     return found
+            if event and starts and event["tag"] == started:
+                return None
         return None
 
     def _kept(self, jid: str) -> dict[str, Any] | None:
