@@ -1,6 +1,6 @@
 """Moves: a guest goes to another compute node, copied while it runs, stopped for the rest, started there.
 
-Until it runs there nothing of it is removed here: a move that fails leaves the guest where it was.
+Until it runs there nothing of it is removed here: a move that fails leaves the guest where it was. Snapshots do not move.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ def moving(arguments: Mapping[str, Any]) -> list[Step]:
     """Everything that can fail for long comes before the guest is stopped."""
     return [
         Step("where to", _possible, _plan, _was, repeatable=True),
+        Step("leave its snapshots behind", _no_snapshots, _warn, None, repeatable=True),
         Step("place there", None, _reserve, _release, repeatable=True),
         Step("key between the nodes", None, _introduce, _part, repeatable=True),
         Step("copy while it runs", None, _copy, _discard, repeatable=True),
@@ -119,6 +120,18 @@ def _was(run: Run) -> None:
         return
     with run.cloud.registry.session() as session:
         wiring.guest(session, run.data["guest"]["uuid"]).state = run.data["state"]
+
+
+def _no_snapshots(run: Run) -> bool:
+    return not guests.on_node(run.cloud, str(run.arguments["name"]), "mc_lxc.snapshots")
+
+
+def _warn(run: Run) -> str:
+    """Tell what does not move: the copy is of what the guest has now."""
+    labels = sorted(guests.on_node(run.cloud, str(run.arguments["name"]), "mc_lxc.snapshots"))
+    said = f"not moved, and removed with the container here: {', '.join(labels)}"
+    run.say(f"Snapshots are {said}")
+    return said
 
 
 def _reserve(run: Run) -> str:

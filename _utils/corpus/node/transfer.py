@@ -51,7 +51,7 @@ else
 fi
 : >"$name.incoming/ready"
 """
-_TELL = 'set -eu; umask 077; cat >"$1.part"; mv "$1.part" "$1"; sync'
+_TELL = 'set -eu; umask 077; cat >"$1.part"; mv "$1.part" "$1"; sync -f "$1"'
 # An overlay's layers as one tree, in a mount namespace of its own: whatever ends it, nothing stays mounted.
 _VIEW = 'mount -t overlay overlay -o "ro,lowerdir=$1" "$2" && shift 2 && exec "$@"'
 
