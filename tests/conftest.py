@@ -15,6 +15,28 @@ from tests.machine import Machine
 LOOPBACK = "127.0.0.1"  # salt-factories would listen on every address
 
 
+#: What takes longest begins first: a worker that got it last would let the others wait.
+LONG = (
+    "tests/lab/test_cloud.py",
+    "tests/integration/test_crash.py",
+    "tests/lab/test_cloud_moves.py",
+    "tests/integration/test_crash_pushes.py",
+    "tests/lab/test_cloud_killed.py",
+    "tests/integration/test_crash_changes.py",
+    "tests/lab/",
+    "tests/integration/",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order modules by how long they take; the tests of each stay together, and in their order."""
+
+    def rank(item: pytest.Item) -> int:
+        return next((number for number, start in enumerate(LONG) if item.nodeid.startswith(start)), len(LONG))
+
+    items.sort(key=rank)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Move the log server of salt-factories before that starts it."""
