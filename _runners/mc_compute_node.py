@@ -167,6 +167,8 @@ def link(
     owner: str | None = None,
     mode: str | None = None,
     slots: int | None = None,
+    address: str | None = None,
+    address6: str | None = None,
     settings: dict[str, Any] | None = None,
     test: bool = False,
     caller: str | None = None,
@@ -204,6 +206,12 @@ def link(
     slots
         How many guests it may have.
 
+    address
+        IPv4 address that names of guests resolve to.
+
+    address6
+        The same for IPv6.
+
     settings
         For its pillar.
 
@@ -236,6 +244,8 @@ def link(
         owner=owner,
         mode=mode,
         slots=slots,
+        address=address,
+        address6=address6,
         settings=settings,
     )
 

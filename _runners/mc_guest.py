@@ -293,7 +293,7 @@ def trim(name: str, size: int | str, test: bool = False, caller: str | None = No
         The guest's name.
 
     size
-        The new limit: bytes, or ``3G``; ``-2G`` takes away.
+        The new limit: bytes, or ``3G``; ``size=-2G`` takes away.
 
     test
         Tell what would be done, and do nothing.
@@ -416,7 +416,7 @@ def move(name: str, node: str, test: bool = False, caller: str | None = None) ->
     """
     Take a guest to another compute node: copied while it runs, stopped for the rest, started there.
 
-    A move that fails leaves the guest where it was.
+    A move that fails leaves the guest where it was. Its snapshots do not move: they are removed with what it was there.
 
     name
         The guest's name.

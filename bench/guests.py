@@ -6,10 +6,8 @@ registered, no minion is made, nothing is filtered.
 
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from bench.figure import Figure, by_round, median
 from tests.lab import cloud
@@ -61,25 +59,18 @@ def measure(say: Callable[[str], None]) -> Figure:
     """As root."""
     if os.geteuid() != 0:
         raise SystemExit("bench guests: containers are made by root.")
-    folder = Path(tempfile.mkdtemp(prefix="cb-", dir="/var/tmp"))
-    folder.chmod(0o755)
-    try:
-        with cloud.running(folder, machines=1) as lab:
-            lab.bring_image()
-            lab.node(lab.machines[0])
-            _prepare(lab, lab.machines[0])
-            guests, clones, steps = [], [], {}
-            for number in range(ROUNDS + 1):
-                seconds, taken = _guest(lab, f"guest{number}")
-                clone = int(lab.machines[0].run("sh", "-c", _CLONE).output.split()[-1]) / 1e9
-                say(f"{'warm-up' if number == 0 else f'round {number}'}: {seconds:.2f} s against {clone:.2f} s")
-                if number:
-                    guests.append(seconds)
-                    clones.append(clone)
-                    for name, value in taken.items():
-                        steps.setdefault(name, []).append(value)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    guests, clones, steps = [], [], {}
+    with cloud.ready(machines=1) as lab:
+        _prepare(lab, lab.machines[0])
+        for number in range(ROUNDS + 1):
+            seconds, taken = _guest(lab, f"guest{number}")
+            clone = int(lab.machines[0].run("sh", "-c", _CLONE).output.split()[-1]) / 1e9
+            say(f"{'warm-up' if number == 0 else f'round {number}'}: {seconds:.2f} s against {clone:.2f} s")
+            if number:
+                guests.append(seconds)
+                clones.append(clone)
+                for name, value in taken.items():
+                    steps.setdefault(name, []).append(value)
     for name, values in steps.items():
         say(f"  {median(values):6.2f} s  {name}")
     return Figure(
@@ -108,9 +99,8 @@ def _prepare(lab: Cloud, machine: BareMachine) -> None:
 
 def _guest(lab: Cloud, name: str) -> tuple[float, dict[str, float]]:
     """Create a guest and wait until it is of use; the seconds in all and of each step. It is deleted afterwards."""
-    public = (lab.folder / "operator.pub").read_text().strip()
     began = time.perf_counter()
-    report = lab.ok("mc_guest.create", "node1", name, size="2G", keys=[public])
+    report = lab.guest(name)
     port = report["facts"]["guest"]["ssh_port"]
     for _ in deadline(30):
         (address,) = lab.resolved(f"{name}.{ZONE}") or [""]

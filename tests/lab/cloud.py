@@ -1,11 +1,10 @@
 """A cloud on one machine: a mastersalt on a bridge, bare machines beside it (LXC; systemd and sshd), PowerDNS, a mail sink.
 
 The bare machines are overlays over one root file system that is made once (:mod:`tests.lab.guest`); it has the programs
-of a compute node and Salt below ``/opt/corpus``, so that nothing has to be downloaded while a test waits. Containers run
-in these containers. Everything is named by the process of the test.
+of a compute node, so that nothing has to be downloaded while a test waits. Containers run in these containers, made from
+the golden image (:mod:`tests.lab.images`). Everything is named by the process of the test.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -13,9 +12,10 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
 from typing import IO, Any
@@ -25,9 +25,11 @@ from aiosmtpd.handlers import Message as Handler
 from corpus.controller import bootstrap
 from corpus.controller.dns import zones
 from corpus.controller.dns.powerdns import Server
+from corpus.controller.registry import models
 from corpus.controller.registry.store import Registry
+from sqlalchemy import select
 
-from tests.lab import guest
+from tests.lab import guest, images
 from tests.machine import CHECKOUT, Ended, deadline, free_port, run
 
 PACKAGES = f"{guest.PACKAGES},openssh-server,lxc,haproxy,nftables,btrfs-progs,kmod,uidmap,zstd,curl"
@@ -43,7 +45,6 @@ lxc.cgroup.devices.allow = a
 lxc.uts.name = {hostname}
 lxc.rootfs.path = overlay:{lower}:{upper}
 lxc.mount.auto = cgroup:rw:force
-lxc.mount.entry = {checkout} opt/checkout none bind,ro,create=dir 0 0
 lxc.mount.entry = {disk} srv none bind,create=dir 0 0
 lxc.net.0.type = veth
 lxc.net.0.link = {bridge}
@@ -76,33 +77,6 @@ Before=sysinit.target
 Type=oneshot
 ExecStart=/usr/local/sbin/lab-cgroups
 """
-_UNIT = """\
-[Unit]
-Description=Salt minion
-After=network.target
-[Service]
-Environment=PATH=/opt/corpus/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-ExecStart=/opt/corpus/bin/salt-minion
-KillMode=process
-TimeoutStopSec=2
-Restart=on-failure
-[Install]
-WantedBy=multi-user.target
-"""
-_SALT_MINION = """\
-#!/opt/corpus/bin/python
-import sys
-from salt.scripts import salt_minion
-sys.exit(salt_minion())
-"""
-
-
-_SALT = {
-    "opt/corpus/bin/salt-minion": _SALT_MINION,
-    "opt/corpus/.runtime": "lab\n",
-    "etc/systemd/system/salt-minion.service": _UNIT,
-    "etc/salt/minion.d/checkout.conf": json.dumps({"module_dirs": ["/opt/checkout"], "corpus.lab": True}),
-}
 
 
 def _done(*argv: object, timeout: float = 280) -> Ended:
@@ -117,6 +91,7 @@ class BareMachine:
 
     :param folder: on the host; has the machine's changes and its disk
     :param public: the public key that its root accepts
+    :param salt: whether it has Salt, and sees the checkout at ``/opt/checkout``
     """
 
     hostname: str
@@ -127,6 +102,7 @@ class BareMachine:
     gateway: str
     gateway6: str
     public: str
+    salt: bool = False
 
     @property
     def container(self) -> str:
@@ -155,24 +131,24 @@ class BareMachine:
             "root/.ssh/authorized_keys": self.public,
             "usr/local/sbin/lab-cgroups": _CGROUPS,
             "etc/systemd/system/lab-cgroups.service": _CGROUPS_UNIT,
-            **_SALT,
         }
         disk.mkdir(parents=True)
         for name, text in files.items():
             path = upper / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-        for name in ("usr/local/sbin/lab-cgroups", "opt/corpus/bin/salt-minion"):
-            (upper / name).chmod(0o755)
+        (upper / "usr/local/sbin/lab-cgroups").chmod(0o755)
         for name in ("root", "root/.ssh"):
             (upper / name).chmod(0o700)
         wants = upper / "etc/systemd/system/sysinit.target.wants"
         wants.mkdir()
         (wants / "lab-cgroups.service").symlink_to("/etc/systemd/system/lab-cgroups.service")
-        for name in ("multi-user.target.wants/haproxy.service", "multi-user.target.wants/nginx.service"):
-            if (lower / "etc/systemd/system" / name).is_symlink():  # a bare machine serves nothing
-                (upper / "etc/systemd/system" / name).parent.mkdir(exist_ok=True)
-                os.mknod(upper / "etc/systemd/system" / name, 0o020000, os.makedev(0, 0))  # not there, says overlayfs
+        units = "etc/systemd/system/multi-user.target.wants"
+        without = [f"{units}/haproxy.service", f"{units}/nginx.service"]  # a bare machine serves nothing
+        for name in [*without, *([] if self.salt else ["opt/corpus"])]:
+            if (lower / name).exists() or (lower / name).is_symlink():
+                (upper / name).parent.mkdir(exist_ok=True)
+                os.mknod(upper / name, 0o020000, os.makedev(0, 0))  # not there, says overlayfs
         (upper / "etc/ssh").mkdir()
         for kind in ("ecdsa", "ed25519", "rsa"):
             path = upper / f"etc/ssh/ssh_host_{kind}_key"
@@ -186,7 +162,6 @@ class BareMachine:
             "lower": lower,
             "upper": upper,
             "disk": disk,
-            "checkout": CHECKOUT,
             "bridge": self.bridge,
             "address": self.address,
             "address6": self.address6,
@@ -196,7 +171,8 @@ class BareMachine:
         loops = "".join(
             f"lxc.mount.entry = /dev/{name} dev/{name} none bind,create=file 0 0\n" for name in _loop_devices()
         )
-        (self.folder / self.container / "config").write_text(_CONFIG.format(**values) + loops)
+        checkout = f"lxc.mount.entry = {CHECKOUT} opt/checkout none bind,ro,create=dir 0 0\n" if self.salt else ""
+        (self.folder / self.container / "config").write_text(_CONFIG.format(**values) + loops + checkout)
 
     def run(self, *argv: str, check: bool = True) -> Ended:
         """Run a program on it, as root, from outside."""
@@ -204,6 +180,16 @@ class BareMachine:
         ended = run(["lxc-attach", "-P", str(self.folder), "-n", self.container, "--clear-env", path, "--", *argv])
         assert ended.status == 0 or not check, ended.said
         return ended
+
+    def remains(self, name: str) -> str:
+        """What it still has of a guest."""
+        script = (
+            f"ls -d /srv/corpus/pool/containers/{name} /srv/corpus/pool/half/{name}* /srv/corpus/pool/snapshots/{name}"
+            f" /run/corpus/seeds/{name}.json 2>/dev/null;"
+            f" grep -rlw {name} /etc/haproxy /etc/corpus /var/lib/corpus 2>/dev/null;"
+            f" lxc-ls -P /srv/corpus/pool/containers -1 | grep -x {name}; true"
+        )
+        return self.run("sh", "-c", script).output
 
     def cut_power(self) -> None:
         """End everything on it at once, and start it again."""
@@ -257,6 +243,11 @@ class Cloud:
         return self.folder / "operator"
 
     @property
+    def public(self) -> str:
+        """The public one."""
+        return self.key.with_suffix(".pub").read_text().strip()
+
+    @property
     def conf(self) -> Path:
         return self.folder / "etc"
 
@@ -296,29 +287,35 @@ class Cloud:
             text=True,
         )
 
+    def killed_in(self, step: str, function: str, *arguments: str, **keywords: Any) -> None:
+        """Start an operation and kill its runner (kill -9) in the middle of a step; one that was over before is left."""
+        registry = self.registry()
+        with registry.reading() as session:
+            known = session.scalars(select(models.Operation.id)).all()
+        process = self.begin(function, *arguments, **keywords)
+        wanted = select(models.Step.state).join(models.Operation).where(models.Step.name == step)
+        wanted = wanted.where(models.Operation.id.not_in(known))
+        for _ in deadline(120, 0.02):
+            with registry.reading() as session:
+                states = session.scalars(wanted).all()
+            if states and states[0] not in ("planned", "skipped"):
+                break
+            assert process.poll() is None, process.communicate()
+        time.sleep(0.1)  # in the middle of it
+        process.kill()
+        process.communicate()
+        registry.close()
+
     def salt(self, minion: str, function: str, *arguments: str) -> Ended:
         """``salt``, as an administrator would."""
         return run([str(_BIN / "salt"), "-c", str(self.conf), "--out=json", minion, function, *arguments])
 
-    def bring_image(self) -> str:
-        """Give the controller an image that guests are made from, as if it had built it; its name."""
-        from corpus.controller.images import Image
-        from corpus.controller.registry import models
-
-        folder = self.folder / "home/images"
-        folder.mkdir(exist_ok=True, mode=0o700)
-        half = folder / "half.tar.zst"
-        image(half)
-        digest, size = hashlib.sha256(half.read_bytes()).hexdigest(), half.stat().st_size
-        made = Image(
-            "debian", digest[:12], f"sha256:{digest}", "", size, guest.SUITE, os.uname().machine, guest.PYTHON,
-            "lab", "2026-01-01T00:00:00+00:00", {}, {}, folder,
-        )  # fmt: skip
-        half.rename(made.archive)
-        made.manifest.write_text(json.dumps({key: value for key, value in asdict(made).items() if key != "folder"}))
-        with self.registry().session() as session:
-            session.add(models.Image(name=made.name, version=made.version, digest=made.digest, size=size))
-        return made.full_name
+    def bring_images(self) -> None:
+        """Lay the golden image where the controller would build it: asked for one, it finds that."""
+        built, folder = images.image(), self.folder / "home/images"
+        folder.mkdir(exist_ok=True)
+        for path in built.folder.glob(f"{built.full_name}.*"):
+            _link(path, folder / path.name)
 
     def registry(self) -> Registry:
         """The controller's registry."""
@@ -334,10 +331,26 @@ class Cloud:
         words = ["dig", "+short", "+tries=1", "@127.0.0.1", "-p", str(self.dns_port), name, kind]
         return sorted(run(words).output.split())
 
-    def node(self, machine: BareMachine) -> dict[str, Any]:
+    def node(self, machine: BareMachine, function: str = "mc_compute_node.init") -> dict[str, Any]:
         """Let a bare machine become a compute node; the report."""
-        identity = {"name": machine.hostname, "identity": str(self.key), "address6": machine.address6}
-        return dict(self.ok("mc_compute_node.init", machine.address, "staging", **identity))
+        return dict(self.ok(function, machine.address, "staging", **self._identity(machine)))
+
+    def nodes(self) -> None:
+        """Let all machines become compute nodes, at the same time."""
+        asked = [
+            self.begin("mc_compute_node.init", machine.address, "staging", **self._identity(machine))
+            for machine in self.machines
+        ]
+        for process in asked:
+            out, err = process.communicate(timeout=280)
+            assert process.returncode == 0, out + err
+
+    def _identity(self, machine: BareMachine) -> dict[str, Any]:
+        return {"name": machine.hostname, "identity": str(self.key), "address6": machine.address6}
+
+    def guest(self, name: str, node: str = "node1", **settings: Any) -> dict[str, Any]:
+        """Create a guest that the operator's key is let into; the report."""
+        return dict(self.ok("mc_guest.create", node, name, size="2G", keys=[self.public], **settings))
 
     def ssh_options(self) -> list[str]:
         """For who has the operator's key, and believes the controller what the keys of hosts are."""
@@ -357,12 +370,32 @@ class Cloud:
 
 
 @contextmanager
-def running(folder: Path, machines: int = 2) -> Iterator[Cloud]:
-    """A cloud while the block runs: nothing is initialized yet.
+def ready(machines: int = 2) -> Iterator[Cloud]:
+    """A cloud while the block runs, whose machines are compute nodes that have the golden image."""
+    with running(machines) as made:
+        made.ok("mc_compute_node.image_build")
+        made.nodes()
+        yield made
 
-    :param folder: short (sockets lie below it); not on an overlay
+
+@contextmanager
+def running(machines: int = 2) -> Iterator[Cloud]:
+    """A cloud while the block runs: nothing is initialized yet, and the golden image is at hand.
+
     :param machines: how many bare ones
     """
+    folder = Path(tempfile.mkdtemp(prefix="cc-", dir="/var/tmp"))  # short: sockets lie below it; and no overlay
+    folder.chmod(0o755)
+    try:
+        with _running(folder, machines) as made:
+            made.bring_images()
+            yield made
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _running(folder: Path, machines: int) -> Iterator[Cloud]:
     number = os.getpid() % 250 + 2
     network, network6 = f"10.212.{number}", f"fd00:212:{number:x}:"
     bridge = f"cloud{os.getpid() % 1000000}"
@@ -433,46 +466,11 @@ def running(folder: Path, machines: int = 2) -> Iterator[Cloud]:
         yield cloud
 
 
-PACK = ("_modules", "_states", "_utils", "_output", "_engines", "projects")
-
-
-def image(target: Path) -> None:
-    """Write the archive of an image for guests: a root file system with Salt and this pack, without any key.
-
-    :param target: ends with ``.tar.zst``
-    """
-    lower = guest.root_file_system("inside", f"{guest.PACKAGES},openssh-server")
-    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
-        upper, work, merged = (Path(folder) / name for name in ("upper", "work", "merged"))
-        for path in (upper, work, merged):
-            path.mkdir()
-        for name, text in _SALT.items():
-            path = upper / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-        (upper / "opt/corpus/bin/salt-minion").chmod(0o755)
-        for name in PACK:
-            if (CHECKOUT / name).is_dir():
-                ignored = shutil.ignore_patterns("__pycache__")
-                shutil.copytree(CHECKOUT / name, upper / "opt/checkout" / name, ignore=ignored)
-        wants = upper / "etc/systemd/system/multi-user.target.wants"
-        wants.mkdir(parents=True)
-        (wants / "salt-minion.service").symlink_to("/etc/systemd/system/salt-minion.service")
-        (upper / "etc/machine-id").write_text("")
-        (upper / "etc/resolv.conf").write_text("")
-        _done("mount", "-t", "overlay", "-o", f"lowerdir={lower},upperdir={upper},workdir={work}", "overlay", merged)
-        try:
-            for key in (merged / "etc/ssh").glob("ssh_host_*"):
-                key.unlink()
-            (merged / "etc/systemd/system/multi-user.target.wants/nginx.service").unlink(
-                missing_ok=True
-            )  # ours has its port
-            words = ["--exclude=./var/cache/apt/*", "--exclude=./var/lib/apt/lists/*", "--exclude=./dev/*"]
-            tar = ["tar", "--create", "-I", "zstd -1 -T0", f"--file={target}", *words, f"--directory={merged}", "."]
-            ended = run(tar, timeout=280)
-            assert ended.status in (0, 1), ended.said  # 1: an overlay's folders look changed once they are read
-        finally:
-            _done("umount", merged)
+def _link(source: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(source)
+    except OSError:  # another file system
+        shutil.copyfile(source, target)
 
 
 @contextmanager

@@ -49,7 +49,15 @@ def machine() -> Iterator[BareMachine]:
     with tempfile.TemporaryDirectory(prefix="corpus-lab-", dir="/var/tmp", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
         made = BareMachine(
-            "lone", Path(folder), bridge, f"{network}.10", f"{network6}:10", f"{network}.1", f"{network6}:1", ""
+            "lone",
+            Path(folder),
+            bridge,
+            f"{network}.10",
+            f"{network6}:10",
+            f"{network}.1",
+            f"{network6}:1",
+            "",
+            salt=True,
         )
         try:
             for words in (

@@ -2,9 +2,7 @@
 
 import json
 import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,17 +23,9 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Cloud]:
     """A cloud of one node with one guest."""
-    folder = Path(tempfile.mkdtemp(prefix="cr-", dir="/var/tmp"))
-    folder.chmod(0o755)
-    try:
-        with cloud.running(folder, machines=1) as made:
-            made.bring_image()
-            made.node(made.machines[0])
-            public = made.key.with_suffix(".pub").read_text().strip()
-            made.ok("mc_guest.create", "node1", "web", size="1G", keys=[public])
-            yield made
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with cloud.ready(machines=1) as made:
+        made.guest("web")
+        yield made
 
 
 def _checked(lab: Cloud, **how: Any) -> dict[str, Any]:
