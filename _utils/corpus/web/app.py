@@ -12,7 +12,7 @@ from corpus import __version__
 from corpus.web import pages, problems, routes
 from corpus.web.audit import Auditing
 from corpus.web.following import Feed
-from corpus.web.login import Throttle
+from corpus.web.login import Memberships, Throttle
 from corpus.web.pages import frame
 from corpus.web.service import Service
 from corpus.web.settings import WebSettings
@@ -38,6 +38,7 @@ def create(settings: WebSettings) -> FastAPI:
     )
     app.state.service = Service(settings)
     app.state.throttle = Throttle()
+    app.state.memberships = Memberships(app.state.service)
     app.state.feed = Feed(app.state.service)
     problems.install(app, frame.refused)
     app.add_middleware(Auditing)
