@@ -10,6 +10,7 @@ from corpus.controller import operations
 from corpus.controller.dns import records, zones
 from corpus.controller.dns.records import Record
 from corpus.controller.operations import Run, Step
+from corpus.controller.revisions import unchanged
 from corpus.errors import UsageError
 
 if TYPE_CHECKING:
@@ -132,10 +133,27 @@ def add(arguments: Mapping[str, Any]) -> Sequence[Step]:
     """Add values to a free record, which is made if need be.
 
     ``name``, ``type``, ``values``, ``ttl`` (None: the one that it has), ``replace``: these values instead of those that
-    it has.
+    it has, ``was``: the digest of those that who asks knows (see :mod:`corpus.controller.revisions`).
     """
     asked = _asked(arguments)
-    return _steps(asked.name, asked.type, lambda former: _with(asked, former, arguments))
+    steps = _steps(asked.name, asked.type, lambda former: _with(asked, former, arguments))
+
+    def same(run: Run) -> bool:
+        with run.cloud.registry.reading() as session:
+            unchanged(arguments["was"], content(session, asked.name, asked.type))
+        return True
+
+    first = [Step("see that nobody changed it", same, repeatable=True)] if arguments.get("was") else []
+    return [*first, *steps]
+
+
+def content(session: Session, name: str, kind: str) -> dict[str, Any] | None:
+    """Return the values and the TTL of a free record, or None when there is none.
+
+    :param name: the whole name, as the registry has it
+    """
+    found = _kept(session, name, kind)
+    return None if found is None else {"values": list(found.values), "ttl": found.ttl}
 
 
 @operations.kind("dns.remove", subject=lambda arguments: f"name:{_named(arguments)[0]}")

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: Rooms that make kinds known.
-_ROOMS = ("owners", "projects", "compute_nodes", "guests", "moves", "names", "machines")
+_ROOMS = ("owners", "projects", "compute_nodes", "guests", "moves", "names", "machines", "adjustments")
 
 
 @dataclass(frozen=True)

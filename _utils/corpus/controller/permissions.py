@@ -83,7 +83,7 @@ _GUEST, _PROJECT = _named("guest"), _named("project")
 
 #: What each action needs. What does not stand here is for sysadmins alone.
 RULES: dict[str, Rule] = {
-    "guest.view": Rule(VIEWER, _GUEST),
+    **{f"guest.{verb}": Rule(VIEWER, _GUEST) for verb in ("view", "look", "snapshots")},
     **{f"guest.{verb}": Rule(DEPLOYER, _GUEST) for verb in ("start", "stop", "restart", "snapshot")},
     **{
         f"guest.{verb}": Rule(OWNER, _GUEST)
@@ -101,7 +101,8 @@ RULES: dict[str, Rule] = {
     },
     "guest.create": Rule(OWNER, _named("platform", "platform")),
     "platform.view": Rule(VIEWER, _named("platform", "platform")),
-    "compute_node.view": Rule(VIEWER, _named("compute_node")),
+    **{f"compute_node.{verb}": Rule(VIEWER, _named("compute_node")) for verb in ("view", "look")},
+    "image.view": Rule(None),
     "project.view": Rule(VIEWER, _PROJECT),
     "project.create": Rule(None),
     "project.place": Rule(OWNER, _placing),
@@ -148,7 +149,7 @@ def _scoped(person: Person, action: str) -> None:
     if not person.scopes:
         return
     noun, verb = action.split(".", 1)
-    reads = verb in ("view", "deployments", "releases", "logs", "report", "stats", "plan")
+    reads = verb in ("view", "look", "snapshots", "deployments", "releases", "logs", "report", "stats", "plan")
     if not ({action, noun} & set(person.scopes) or (reads and "read" in person.scopes)):
         raise Forbidden(f"This token is not good for {action}: its scopes are {', '.join(person.scopes)}.")
 

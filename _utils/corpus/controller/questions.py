@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Answerer = Callable[["Cloud", Mapping[str, Any]], Any]
 
 #: Rooms that answer questions.
-_ROOMS = ("answers",)
+_ROOMS = ("answers", "looks")
 #: How long an answer waits to be read.
 KEPT = datetime.timedelta(hours=1)
 _BLAMES: tuple[tuple[str, type[CorpusError]], ...] = (

@@ -9,10 +9,11 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from corpus import __version__
-from corpus.web import pages, problems, routes
+from corpus.web import description, pages, problems, routes
 from corpus.web.audit import Auditing
 from corpus.web.following import Feed
-from corpus.web.login import Memberships, Throttle
+from corpus.web.login import Throttle
+from corpus.web.measuring import Measures, Measuring
 from corpus.web.pages import frame
 from corpus.web.service import Service
 from corpus.web.settings import WebSettings
@@ -31,15 +32,19 @@ def create(settings: WebSettings) -> FastAPI:
         title="corpus",
         version=__version__,
         summary="Compute nodes, guests, projects and names of a corpus cloud",
+        description=description.DESCRIPTION,
         openapi_url="/api/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
         responses=problems.RESPONSES,
+        generate_unique_id_function=description.operation_id,
     )
+    description.describe(app, settings.secure)
     app.state.service = Service(settings)
     app.state.throttle = Throttle()
-    app.state.memberships = Memberships(app.state.service)
-    app.state.feed = Feed(app.state.service)
+    app.state.feed = feed = Feed(app.state.service)
+    app.state.measures = measures = Measures(app.state.service)
+    measures.follow(lambda: feed.followers)
     problems.install(app, frame.refused)
     app.add_middleware(Auditing)
     for package, prefix in ((routes, "/api/v1"), (pages, "")):
@@ -60,4 +65,5 @@ def create(settings: WebSettings) -> FastAPI:
             response.headers.setdefault("Cache-Control", "no-store")
         return response
 
+    app.add_middleware(Measuring, measures=measures)
     return app

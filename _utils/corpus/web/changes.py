@@ -60,12 +60,13 @@ Key = Annotated[
 class Changing:
     """Has something changed as who asks for it.
 
+    :param plan: whether only to tell what would be done
     :param key: that the request came with
     """
 
     def __init__(self, request: Request, caller: Caller, service: Service, plan: bool, key: str | None) -> None:
         self.request, self.caller, self.service = request, caller, service
-        self._plan, self._key = plan, key
+        self.plan, self._key = plan, key
 
     def __call__(self, kind: str, arguments: Mapping[str, Any]) -> Response:
         """Have an operation done, or planned; return the answer.
@@ -76,7 +77,7 @@ class Changing:
         :raises Forbidden: they may not do it
         :raises Locked: something is under way on the same thing
         """
-        if self._plan:
+        if self.plan:
             return JSONResponse(Plan(**self.service.plan(self.caller, kind, arguments)).model_dump(mode="json"))
         if self._key is None:
             return _answer(self._begin(kind, arguments))

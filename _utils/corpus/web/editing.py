@@ -2,19 +2,20 @@
 
 .. code-block:: python
 
-    @router.put("/nodes/{name}/settings", **CHANGES)
+    @router.put("/nodes/{name}/settings", **EDITS)
     def change_settings(name: str, given: NodeSettings, change: Change, if_match: IfMatch = None) -> Response:
-        matches(if_match, current)
+        was = expected(if_match, current)
+        return change("compute_node.configure", {"node": name, "was": was, **given.model_dump()})
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Annotated, Any
 
 from fastapi import Header, Response
 
+from corpus.controller.revisions import digest
+from corpus.web.changes import CHANGES
 from corpus.web.problems import Refused
 
 IfMatch = Annotated[
@@ -32,28 +33,27 @@ TAGGED: dict[int | str, dict[str, Any]] = {
 }
 
 
-def etag(content: Any) -> str:
-    """Return the strong tag of a content.
-
-    :param content: JSON
-    """
-    words = json.dumps(content, sort_keys=True, default=str)
-    return f'"{hashlib.sha256(words.encode()).hexdigest()[:32]}"'
+#: What an endpoint that changes what was read answers; for its decorator.
+EDITS: dict[str, Any] = CHANGES
 
 
 def tag(response: Response, content: Any) -> None:
-    """Put the tag of a content on its answer."""
-    response.headers["ETag"] = etag(content)
+    """Put the tag of a content on its answer.
+
+    :param content: JSON
+    """
+    response.headers["ETag"] = f'"{digest(content)}"'
 
 
-def matches(given: str | None, content: Any) -> None:
-    """See that who changes something read it as it is now.
+def expected(given: str | None, content: Any) -> str:
+    """Return the digest of a content, which who changes it must have read.
 
     :param given: ``If-Match`` as it came
     :raises Refused: there is none (428), or it is of another content (412)
     """
     if given is None:
         raise Refused(428, "Read it first, and give its ETag as If-Match: somebody else may have changed it.")
-    tags = [one.strip() for one in given.split(",")]
-    if "*" not in tags and etag(content) not in tags:
+    found = digest(content)
+    if not {"*", f'"{found}"'} & {one.strip() for one in given.split(",")}:
         raise Refused(412, "It was changed meanwhile: read it again, and change that.")
+    return found

@@ -35,6 +35,11 @@ class Feed:
         self._followers: set[asyncio.Queue[Event]] = set()
         self._reader: asyncio.Task[None] | None = None
 
+    @property
+    def followers(self) -> int:
+        """How many follow."""
+        return len(self._followers)
+
     async def follow(
         self, caller: Caller, last: int | None, wanted: Callable[[Event], bool]
     ) -> AsyncIterator[Event | None]:

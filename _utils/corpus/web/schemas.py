@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime
 from typing import Annotated, Any, Generic, TypeVar
 
-from fastapi import Query
+from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict, Field
+
+from corpus.errors import UsageError
 
 Item = TypeVar("Item")
 
@@ -74,10 +76,34 @@ class OperationDetail(OperationInfo):
     steps: list[StepInfo]
 
 
+#: Any text of one line.
+LINE = r"^[^\x00-\x1f\x7f]*$"
+#: What a thing is called by in an address: its name, its uuid, or the id of its minion.
+NAME = r"^[A-Za-z0-9*_][A-Za-z0-9._:-]*$"
+DOMAIN = r"^[A-Za-z0-9*_][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*\.?$"
+#: Bytes, or a number with a unit.
+SIZE = r"^[0-9]{1,15}(\.[0-9]{1,3})?[KMGTkmgt]?$"
+CHANGED_SIZE = r"^[+-]?[0-9]{1,15}(\.[0-9]{1,3})?[KMGTkmgt]?$"
+
 #: Of every list.
 Limit = Annotated[int, Query(ge=1, le=500, description="At most so many")]
-After = Annotated[str | None, Query(max_length=300, description="`next` of the part before")]
+After = Annotated[str | None, Query(max_length=300, pattern=LINE, description="`next` of the part before")]
+Wanted = Annotated[str | None, Query(max_length=300, pattern=LINE, description="Only those of that one")]
 Planned = Annotated[bool, Query(description="Tell what would be done, and do nothing")]
+Confirmed = Annotated[
+    str | None, Query(max_length=300, pattern=LINE, description="The name again: what is lost by this is lost")
+]
+Named = Annotated[str, Path(max_length=253, pattern=NAME, description="Its name or uuid", examples=["shop"])]
+Domain = Annotated[str, Path(max_length=253, pattern=DOMAIN, description="A whole name", examples=["www.example.org"])]
+
+
+def confirmed(name: str, confirm: str | None, plan: bool) -> None:
+    """See that who removes something said its name twice.
+
+    :raises UsageError: they did not
+    """
+    if not plan and confirm != name:
+        raise UsageError(f"What is lost by this is lost: say confirm={name}.")
 
 
 def accepted(uuid: str) -> Accepted:

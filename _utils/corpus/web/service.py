@@ -117,7 +117,8 @@ class Service:
 
 
 def _subject(kind: str, arguments: Mapping[str, Any]) -> str:
-    name = arguments.get("name") or arguments.get("host") or arguments.get("uuid") or arguments.get("platform") or ""
+    keys = ("name", "node", "host", "uuid", "platform", "owner", "zone", "account")
+    name = next((arguments[key] for key in keys if arguments.get(key)), "")
     return f"{kind.split('.')[0]}:{name}"[:300]
 
 
