@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from corpus.door import translated
 from corpus.node import boot as units
 from corpus.node import bridge as guests_bridge
+from corpus.node import ids as guests_ids
 from corpus.node import inventory as stock
 from corpus.node.traffic import change
 from corpus.node.traffic.places import Places
@@ -151,12 +152,31 @@ def boot(test: bool = False) -> dict[str, Any]:
     return _report("boot", changes, test)
 
 
+def ids(test: bool = False) -> dict[str, Any]:
+    """
+    Give root the ids of unprivileged guests, in ``/etc/subuid`` and ``/etc/subgid``. A range that it has stays as it is.
+
+    test
+        Tell what would be done, and do nothing.
+
+    Returns: ``{name, result, changes, comment}``
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local mc_node.ids
+    """
+    with translated():
+        return _report("ids", {"done": done} if (done := guests_ids.give(test=test)) else {}, test)
+
+
 def inventory() -> dict[str, Any]:
     """
     Return what the node is and has: system, kernel and what it is able to, memory, storage, load, programs, ports.
 
     Returns: ``{system, kernel, architecture, init, cpus, load, memory: {total, available, swap}, storage: {path, type,
-    total, used, free}, ipv6, namespaces, cgroups, programs, features, ports}``; sizes in bytes.
+    total, used, free}, unprivileged: {able, hindrance}, ipv6, namespaces, cgroups, programs, features, ports}``; sizes in bytes.
 
     CLI Example:
 

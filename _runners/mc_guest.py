@@ -44,6 +44,7 @@ def create(
     keys: Sequence[str] | None = None,
     project: str | None = None,
     settings: dict[str, Any] | None = None,
+    unprivileged: bool | None = None,
     test: bool = False,
     caller: str | None = None,
 ) -> dict[str, Any]:
@@ -83,6 +84,10 @@ def create(
     settings
         Of that project, as ``mc_project.init_project`` takes them.
 
+    unprivileged
+        Whether its root is nobody on the node. Not set: as the settings of the platform, then of the node, say; else it
+        is, and a node that cannot have such guests is an error. ``False`` gives a tenant's root the node's powers.
+
     test
         Tell what would be done, and do nothing.
 
@@ -113,6 +118,7 @@ def create(
         keys=[keys] if isinstance(keys, str) else keys,
         project=project,
         settings=settings,
+        **({} if unprivileged is None else {"unprivileged": unprivileged}),
     )
 
 

@@ -68,6 +68,21 @@ def boot(name: str) -> dict[str, Any]:
     return _done(name, "mc_node.boot")
 
 
+def ids(name: str) -> dict[str, Any]:
+    """
+    Make sure that root has ids for unprivileged guests; a range that it has stays as it is.
+
+    name
+        Any text.
+
+    .. code-block:: yaml
+
+        ids of unprivileged guests:
+          mc_node.ids: []
+    """
+    return _done(name, "mc_node.ids")
+
+
 def pool(name: str, driver: str = "btrfs", size: int | None = None) -> dict[str, Any]:
     """
     Make sure of the pool that containers are stored in.

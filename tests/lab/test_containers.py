@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from corpus.errors import CorpusError, UsageError
-from corpus.node import containers, snapshots, storage, transfer
+from corpus.node import containers, ids, snapshots, storage, transfer
 from corpus.node.storage import Pool
 
 from tests import sshd
@@ -313,6 +313,23 @@ def door() -> Iterator[sshd.Door]:
             keys.write_text(keys.read_text().replace(line, ""))
 
 
+@pytest.mark.parametrize("many", [1, 2])
+def test_no_link_leads_out_of_a_tree_that_is_sent(tmp_path: Path, many: int) -> None:
+    """Whoever is root in a container may put a link where a folder was, while it is read."""
+    layers = [tmp_path / f"layer{number}" for number in range(many)]
+    for layer in (*layers, tmp_path / "at", tmp_path / "secrets"):
+        layer.mkdir()
+    (tmp_path / "secrets/key").write_text("s3cret")
+    (layers[-1] / "folder").symlink_to(tmp_path / "secrets")
+    at = tmp_path / "at"
+    done = run([*transfer.beheld(layers, at), "cat", str(at / "folder/key")])
+    assert done.status != 0
+    assert "Too many levels of symbolic links" in done.said
+    assert run([*transfer.beheld(layers, at), "readlink", str(at / "folder")]).output == f"{tmp_path}/secrets\n"
+    assert run([*transfer.beheld(layers, at), "touch", str(at / "new")]).status != 0
+    assert list(at.iterdir()) == []
+
+
 def test_to_another_node(pool: Pool, name: str, other: Pool, door: sshd.Door) -> None:
     if pool.driver.name == "directory":  # which sends as btrfs does
         return
@@ -456,7 +473,7 @@ def test_salt_cloud(pool: Pool, name: str, folder: Path, where: str) -> None:
 
 
 @pytest.fixture
-def ids() -> Iterator[None]:
+def root_ids() -> Iterator[None]:
     """Ids of unprivileged containers for root, where it has none yet."""
     before = {}
     for file in (Path("/etc/subuid"), Path("/etc/subgid")):
@@ -468,19 +485,42 @@ def ids() -> Iterator[None]:
         file.write_text(text)
 
 
-def test_the_root_of_an_unprivileged_container_is_nobody(pool: Pool, name: str, ids: None) -> None:
+def test_the_root_of_an_unprivileged_container_is_nobody(pool: Pool, name: str, root_ids: None) -> None:
     if pool.driver.name == "overlay":
         with pytest.raises(UsageError, match="No unprivileged containers on an overlay pool"):
             containers.create(pool, name, "base", unprivileged=True)
         return
     containers.create(pool, name, "base", {"/etc/key": "s3cret"}, bridge=None, unprivileged=True, memory=300 * MIB)
     containers.start(pool, name)
-    assert settled(pool, name) in ("running", "degraded")
+    assert settled(pool, name) == "running"
     pid = containers.infos(pool, name)["pid"]
-    assert Path(f"/proc/{pid}").stat().st_uid == containers.idmap()[0] > 0
+    assert Path(f"/proc/{pid}").stat().st_uid == ids.idmap()[0] > 0
     assert out(pool, name, "cat", "/etc/key") == "s3cret"
     out(pool, name, "sh", "-c", "echo x > /root/new")
     assert (pool.containers / name / "rootfs/root/new").stat().st_uid == 0  # not shifted on disk: clones stay cheap
+    assert pool.hindrance() is None
+    snapshots.take(pool, name, "first")
+    out(pool, name, "rm", "/root/new")
+    snapshots.restore(pool, name, "first")
+    assert settled(pool, name) == "running"
+    assert out(pool, name, "stat", "-c", "%U", "/root/new") == "root\n"
+
+
+def test_what_is_roots_in_a_container_is_out_of_reach_for_the_users_of_the_host(
+    pool: Pool, name: str, root_ids: None
+) -> None:
+    unprivileged = pool.driver.shifts
+    containers.create(pool, name, "base", bridge=None, unprivileged=unprivileged)
+    containers.start(pool, name)
+    settled(pool, name)
+    out(pool, name, "sh", "-c", "cp /bin/sh /srv/become; chmod 6755 /srv/become")
+    program = pool.containers / name / "rootfs/srv/become"
+    assert program.stat().st_mode & 0o6000 == 0o6000
+    done = run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "sh", "-c", f"{program} -p -c id"])
+    assert done.status != 0
+    assert "Permission denied" in done.said
+    if unprivileged:  # the pool's own group, which lets containers in, has nobody of the host
+        assert pool.path.stat().st_gid == ids.idmap()[1]
 
 
 _CALLS = """

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from corpus.errors import CorpusError, UsageError
-from corpus.node import containers, names, storage
+from corpus.node import ids, names, storage
 from corpus.node.containers import Container, Root, Specification, configuration
 from corpus.node.traffic import ports
 
@@ -86,10 +86,30 @@ def test_layers(root: Path, tmp_path: Path) -> None:
 
 def test_ids_of_unprivileged_containers(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"gives root no 65536 ids\. Add a line such as root:"):
-        containers.idmap(tmp_path)
+        ids.idmap(tmp_path)
     (tmp_path / "subuid").write_text("ada:1:65536\nroot:5:10\nroot:100000:65536\n")
     (tmp_path / "subgid").write_text("root:200000:65536\n")
-    assert containers.idmap(tmp_path) == (100000, 200000)
+    assert ids.idmap(tmp_path) == (100000, 200000)
+
+
+def test_root_gets_ids_that_nobody_else_has(tmp_path: Path) -> None:
+    (tmp_path / "subuid").write_text("ada:1000000000:65536\nbob:1000065536:65536\nroot:5:10")
+    planned = ids.give(tmp_path, test=True)
+    assert not (tmp_path / "subgid").exists()
+    assert ids.give(tmp_path) == planned
+    assert ids.idmap(tmp_path) == (1000131072, 1000000000)
+    assert (tmp_path / "subuid").read_text().splitlines()[2:] == ["root:5:10", "root:1000131072:65536"]
+    assert ids.give(tmp_path) == []
+
+
+def test_a_folder_that_lets_nobody_through_hinders_unprivileged_containers(tmp_path: Path) -> None:
+    ids.give(tmp_path)
+    (tmp_path / "closed/pool").mkdir(parents=True)
+    (tmp_path / "closed").chmod(0o700)
+    found = ids.hindrance(tmp_path / "closed/pool", tmp_path)
+    assert found is not None
+    assert "lets nobody through" in found
+    assert "root has no range of 65536 ids" in str(ids.hindrance(tmp_path, tmp_path / "nothing"))
 
 
 @pytest.mark.parametrize("driver", ["directory", "overlay"])

@@ -38,6 +38,7 @@ def cloud(tmp_path: Path) -> Cloud:
             address="192.0.2.11",
             network="10.64.1.0/24",
             state="ready",
+            inventory={"unprivileged": {"able": True, "hindrance": None}},
         )
         image = models.Image(name="debian", version="0123456789ab", digest="sha256:00", size=1)
         session.add_all([node, image])
@@ -259,3 +260,59 @@ def test_a_seed_is_used_up_and_read_by_nobody_else(tmp_path: Path) -> None:
     assert not path.exists()
     with pytest.raises(UsageError), seeds.taken("../shop", tmp_path):
         pass
+
+
+@pytest.mark.parametrize(
+    ("said", "platform", "node", "words"),
+    [
+        (None, {}, {}, "unprivileged: its root is nobody"),
+        (False, {}, {}, "privileged: its root is root"),
+        (None, {"unprivileged": False}, {}, "privileged: its root is root"),
+        (None, {}, {"unprivileged": False}, "privileged: its root is root"),
+        (None, {"unprivileged": True}, {"unprivileged": False}, "unprivileged: its root is nobody"),
+        (True, {"unprivileged": False}, {"unprivileged": False}, "unprivileged: its root is nobody"),
+    ],
+)
+def test_who_says_whether_a_guest_is_unprivileged(
+    cloud: Cloud, said: bool | None, platform: dict[str, Any], node: dict[str, Any], words: str
+) -> None:
+    with cloud.registry.session() as session:
+        there = wiring.node(session, "node1")
+        there.settings, there.platforms[0].settings = node, platform
+    found = plan(cloud, "guest.create", platform="node1", name="shop", unprivileged=said)
+    assert found["notes"] == [f"shop is {words} on the node."]
+
+
+@pytest.mark.parametrize(
+    ("inventory", "words"),
+    [
+        ({}, "has not told whether it can have unprivileged guests"),
+        (
+            {"unprivileged": {"able": False, "hindrance": "the driver of its pool is overlay"}},
+            "cannot have unprivileged guests: the driver of its pool is overlay",
+        ),
+    ],
+)
+def test_a_guest_is_not_privileged_because_the_node_cannot_do_better(
+    cloud: Cloud, inventory: dict[str, Any], words: str
+) -> None:
+    guest(cloud, "old", "10.64.1.9")
+    with cloud.registry.session() as session:
+        wiring.node(session, "node1").inventory = inventory
+        target = models.ComputeNode(
+            name="node2.corpus.test",
+            minion_id="node2.corpus.test",
+            host="192.0.2.12",
+            network="10.64.2.0/24",
+            state="ready",
+            inventory=inventory,
+        )
+        session.add(target)
+        made = models.Guest(name="new", minion_id="new.corpus.test", node=wiring.node(session, "node1"))
+        made.address, made.ssh_port, made.state, made.settings = "10.64.1.10", 40001, "running", {"unprivileged": True}
+        session.add(made)
+    assert words in refused(cloud, "guest.create", platform="node1", name="shop")
+    assert words in refused(cloud, "guest.create", platform="node1", name="shop", unprivileged=True)
+    assert plan(cloud, "guest.create", platform="node1", name="shop", unprivileged=False)["result"]
+    assert words in refused(cloud, "guest.move", name="new", node="node2")
+    assert words not in plan(cloud, "guest.move", name="old", node="node2")["comment"]  # it is privileged already

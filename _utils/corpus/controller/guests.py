@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from corpus import identifiers
-from corpus.controller import admission, names, operations, owners, projects, wiring
+from corpus.controller import admission, names, operations, owners, privileges, projects, wiring
 from corpus.controller.operations import Run, Step
 from corpus.errors import CorpusError, UsageError
 from corpus.identifiers import shown
@@ -110,6 +110,10 @@ def _admitted(run: Run) -> bool:
             raise UsageError(f"The name {fqdn} is taken by another one: choose another name.")
         if person is None and run.arguments.get("owner"):
             raise owners.unknown(run.arguments["owner"])
+        if there is None:
+            run.note(privileges.told(name, privileges.unprivileged(node, platform, run.arguments.get("unprivileged"))))
+        else:
+            run.note(privileges.told(name, privileges.is_unprivileged(there)))
     return False
 
 
@@ -207,6 +211,9 @@ def _register(run: Run) -> str:
                 memory=size_of(run.arguments["memory"]) if run.arguments.get("memory") else None,
                 cpus=run.arguments.get("cpus"),
                 owner=owner(session, run.arguments.get("owner")),
+                settings={
+                    "unprivileged": privileges.unprivileged(node, platform, run.arguments.get("unprivileged")),
+                },
             )
             session.add(found)
             session.flush()
@@ -236,6 +243,7 @@ def facts_of(session: Session, guest: Guest) -> dict[str, Any]:
         "address": guest.address,
         "address6": guest.address6,
         "ssh_port": guest.ssh_port,
+        "unprivileged": privileges.is_unprivileged(guest),
         "names": sorted(names),
     }
 
@@ -292,6 +300,7 @@ def _clone(run: Run) -> str:
             "memory": guest.memory,
             "cpus": guest.cpus,
             "bridge": wiring.BRIDGE,
+            "unprivileged": privileges.is_unprivileged(guest),
         }
         if guest.address6 and node.network6:
             settings["address6"] = allocation.interface(guest.address6, node.network6)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from corpus.controller import guests, names, operations, wiring
+from corpus.controller import guests, names, operations, privileges, wiring
 from corpus.controller.operations import Run, Step
 from corpus.errors import CorpusError, UsageError
 
@@ -62,6 +62,8 @@ def _possible(run: Run) -> bool:
             raise UsageError(f"The compute node {target.name} has no {guest.type}.")
         if guest.state not in ("running", "stopped"):
             raise UsageError(f"{guest.name} is {guest.state}: settle that first (mc_controller.resume).")
+        if privileges.is_unprivileged(guest):
+            privileges.possible(target)
     return False
 
 

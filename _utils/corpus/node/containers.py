@@ -22,8 +22,8 @@ from typing import Any
 from corpus import files, processes
 from corpus.errors import CorpusError, UsageError
 from corpus.identifiers import shown
-from corpus.node import names
-from corpus.node.storage import Overlay, Pool
+from corpus.node import ids, names
+from corpus.node.storage import Pool
 from corpus.node.traffic import ports
 
 #: Bytes that a container may store when nothing else is said
@@ -31,7 +31,6 @@ SIZE = 5 << 30
 
 _SHARED = Path("/usr/share/lxc/config")
 _SPECIFICATION = "corpus.json"
-_IDS = 65536  # a whole system's users and groups
 _PATH = "/opt/corpus/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -158,11 +157,9 @@ def create(
     for path in written or {}:
         _checked(path)
     if wish.unprivileged:
-        idmap()
-        if isinstance(pool.driver, Overlay):
-            raise UsageError(
-                "No unprivileged containers on an overlay pool: LXC shifts ids on btrfs or directory alone."
-            )
+        ids.idmap()
+        if not test or not pool.driver.shifts:
+            pool.admit()
     with pool.turn(name):
         if container.exists:
             if not test:
@@ -329,8 +326,10 @@ def configuration(container: Container, wish: Specification) -> str:
         rows.append(("lxc.include", _SHARED / "nesting.conf"))
     if wish.unprivileged:
         rows.append(("lxc.include", _SHARED / "userns.conf"))
-        users, groups = idmap()
-        rows += [("lxc.idmap", f"u 0 {users} {_IDS}"), ("lxc.idmap", f"g 0 {groups} {_IDS}")]
+        users, groups = ids.idmap()
+        rows += [("lxc.idmap", f"u 0 {users} {ids.COUNT}"), ("lxc.idmap", f"g 0 {groups} {ids.COUNT}")]
+        # LXC leaves these to it, and then systemd tries what the kernel refuses: debugfs, the clock.
+        rows.append(("lxc.cap.drop", "mac_admin mac_override sys_time sys_module sys_rawio"))
         rows.append(("lxc.rootfs.options", "idmap=container"))  # on disk everything stays root's: clones stay cheap
     rows += [
         ("lxc.arch", os.uname().machine),
@@ -468,25 +467,6 @@ def _network(wish: Specification, port: str) -> list[tuple[str, object]]:
     return [(f"lxc.net.0.{key}", value) for key, value in rows]
 
 
-def idmap(etc: Path = Path("/etc")) -> tuple[int, int]:
-    """Return the first of the users and of the groups that unprivileged containers may be, on the host.
-
-    :raises CorpusError: root was given none
-    """
-    first = []
-    for name in ("subuid", "subgid"):
-        file = etc / name
-        rows = [line.split(":") for line in (file.read_text().splitlines() if file.is_file() else [])]
-        ranges = [row for row in rows if len(row) == 3 and row[0] in ("root", "0") and int(row[2]) >= _IDS]
-        if not ranges:
-            raise CorpusError(
-                f"No unprivileged containers here: {file} gives root no {_IDS} ids. "
-                f"Add a line such as root:1000000000:{_IDS} to /etc/subuid and /etc/subgid."
-            )
-        first.append(int(ranges[0][1]))
-    return first[0], first[1]
-
-
 def start(pool: Pool, name: str) -> list[str]:
     """Start a container, and let it start with the machine.
 
@@ -512,6 +492,8 @@ def begin(container: Container) -> list[str]:
         container._lxc("lxc-stop", "--kill", check=False, timeout=30)
     if wish.bridge is not None and not Path("/sys/class/net", wish.bridge).exists():
         raise CorpusError(f"{container.name} cannot start: this machine has no bridge {wish.bridge}.")
+    if wish.unprivileged:
+        container.pool.admit()
     _clear_groups(container)
     _clear_port(container)
     log = container.home / "log"

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from corpus import processes
-from corpus.errors import UsageError
+from corpus.errors import CorpusError, UsageError
 from corpus.identifiers import shown
+from corpus.node.storage import Pool
 from corpus.node.traffic import haproxy, table
 from corpus.node.traffic.places import Places
 from corpus.node.traffic.ports import Port
@@ -70,6 +71,7 @@ def inventory(places: Places) -> dict[str, Any]:
             "swap": memory.get("SwapTotal", 0),
         },
         "storage": _storage(places.pool),
+        "unprivileged": _unprivileged(places.pool),
         "ipv6": Path("/proc/net/if_inet6").exists(),
         "namespaces": [name for name in _NAMESPACES if Path("/proc/self/ns", name).exists()],
         "cgroups": 2 if Path("/sys/fs/cgroup/cgroup.controllers").exists() else 1,
@@ -252,6 +254,15 @@ def _storage(pool: Path) -> dict[str, Any]:
         ["stat", "--file-system", "--format=%T", str(path)], capture_output=True, text=True, check=False
     ).stdout.strip()
     return {"path": str(path), "type": kind, "total": usage.total, "used": usage.used, "free": usage.free}
+
+
+def _unprivileged(path: Path) -> dict[str, Any]:
+    """Whether guests in a pool can be unprivileged, and why not."""
+    try:
+        hindrance = Pool.open(path).hindrance()
+    except CorpusError as err:
+        hindrance = str(err)
+    return {"able": hindrance is None, "hindrance": hindrance}
 
 
 def _filesystem(name: str) -> bool:

@@ -22,7 +22,7 @@ from typing import Any
 
 from corpus import files, processes
 from corpus.errors import CorpusError, UsageError
-from corpus.node import names
+from corpus.node import ids, names
 
 #: Where a node has its pool unless it is told otherwise
 DEFAULT = Path("/srv/corpus/pool")
@@ -39,6 +39,8 @@ class Directory:
     """Whether what a container stores can be limited."""
     instant = False
     """Whether a copy is made at one instant, so that nothing need stand still meanwhile."""
+    shifts = True
+    """Whether LXC can shift ids in it, as unprivileged containers need it."""
 
     def __init__(self, pool: Path) -> None:
         self.pool = pool
@@ -110,6 +112,7 @@ class Overlay(Directory):
     """Each container's own files lie over the image, which is shared."""
 
     name = "overlay"
+    shifts = False
 
     def make(self, home: Path, image: Path | None) -> None:
         (home / "rootfs").mkdir(mode=0o755)
@@ -281,6 +284,23 @@ class Pool:
         """What is being made, or taken away."""
         return self.path / "half"
 
+    def admit(self, etc: Path = Path("/etc")) -> None:
+        """Let the roots of unprivileged containers reach their containers.
+
+        :raises CorpusError: there can be no such containers
+        """
+        if not self.driver.shifts:
+            raise UsageError(
+                f"No unprivileged containers on an {self.driver.name} pool: LXC shifts ids on btrfs or directory alone."
+            )
+        ids.admit(self.path, etc)
+
+    def hindrance(self, etc: Path = Path("/etc")) -> str | None:
+        """Return why there can be no unprivileged containers in it; None when there can."""
+        if not self.driver.shifts:
+            return f"the driver of its pool is {self.driver.name}"
+        return ids.hindrance(self.path, etc)
+
     @contextmanager
     def turn(self, name: str) -> Iterator[None]:
         """Hold what has a name in this pool; wait for whoever holds it."""
@@ -442,7 +462,8 @@ def initialize(
     if test:
         return (Pool.open(folder) if known else None), done
     folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o711)
+    # Whoever reached a program that is root's in a container could become root here: the way in is its group's alone.
+    folder.chmod(0o710)
     for name, mode in (
         ("images", 0o711),
         ("containers", 0o711),
@@ -455,9 +476,12 @@ def initialize(
     if driver == "overlay":
         _try_overlay(folder / "half")
     files.write_json(folder / _SETTINGS, {"driver": driver})
+    pool = Pool.open(folder)
+    with suppress(CorpusError):  # where there can be none
+        pool.admit(etc)
     if boot and (etc / "systemd/system").is_dir():
         done += _started_at_boot(folder, etc)
-    return Pool.open(folder), done
+    return pool, done
 
 
 def _mounted(folder: Path, size: int | None, boot: bool, etc: Path, test: bool) -> list[str]:

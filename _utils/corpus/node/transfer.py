@@ -52,8 +52,10 @@ fi
 : >"$name.incoming/ready"
 """
 _TELL = 'set -eu; umask 077; cat >"$1.part"; mv "$1.part" "$1"; sync -f "$1"'
-# An overlay's layers as one tree, in a mount namespace of its own: whatever ends it, nothing stays mounted.
-_VIEW = 'mount -t overlay overlay -o "ro,lowerdir=$1" "$2" && shift 2 && exec "$@"'
+# A tree, or an overlay's layers as one, mounted so that no link in it is followed, whoever is at work in it meanwhile.
+# In a mount namespace of its own: whatever ends it, nothing stays mounted.
+_BOUND = 'mount --bind "$1" "$2" && mount -o remount,bind,ro,nosuid,nodev,nosymfollow "$2" && shift 2 && exec "$@"'
+_LAYERED = 'mount -t overlay overlay -o "ro,nosuid,nodev,nosymfollow,lowerdir=$1" "$2" && shift 2 && exec "$@"'
 
 
 def send(
@@ -125,19 +127,31 @@ def _there(login: Sequence[str], script: str, *words: str, stdin: str = "") -> N
         raise CorpusError(f"The other node refused: {done.last_words}")
 
 
+def beheld(layers: Sequence[Path], at: Path) -> list[str]:
+    """Return the words before a program that shall see a tree at a folder, read-only; no link in it leads out of it.
+
+    :param layers: absolute paths, the uppermost first
+    :param at: absolute, empty; nobody else sees anything there
+    """
+    script = _LAYERED if len(layers) > 1 else _BOUND
+    return ["unshare", "--mount", "sh", "-c", script, "sh", ":".join(map(str, layers)), str(at)]
+
+
 def _copy(pool: Pool, container: Container, wish: Specification, ssh: Sequence[str], target: str) -> int:
     """Copy the root file system; return the bytes that went over the wire."""
     layers = pool.driver.layers(container.home, container.image(wish))
-    source, before = layers[0], []
-    if len(layers) > 1:
-        source = pool.fresh(f"{container.name}.view")
-        before = ["unshare", "--mount", "sh", "-c", _VIEW, "sh", ":".join(map(str, layers)), str(source)]
+    view, kept = pool.fresh(f"{container.name}.view"), None
     words = ["rsync", "-aHAX", "--numeric-ids", "--delete", "--inplace", "--stats", "-e", " ".join(ssh)]
     try:
-        done = processes.run([*before, *words, f"{source}/", target], check=False)
+        if pool.driver.instant and container.state() != "STOPPED":
+            kept = pool.fresh(f"{container.name}.kept")
+            pool.driver.keep(container.home, kept)
+            layers = pool.driver.layers(kept, None)
+        done = processes.run([*beheld(layers, view), *words, f"{view}/", target], check=False)
     finally:
-        if len(layers) > 1:
-            pool.discard(source)
+        pool.discard(view)
+        if kept is not None:
+            pool.discard(kept)
     if done.status not in (0, 24):  # 24: files vanished while they were read
         told = [line for line in done.errors.splitlines() if "No space left" in line or "quota" in line]
         raise CorpusError(f"Copying {container.name} failed: {told[0] if told else done.last_words}")
@@ -151,6 +165,7 @@ def receive(pool: Pool, name: str, **settings: Any) -> list[str]:
     :param settings: of :data:`corpus.node.containers.CHANGEABLE`: what is different here, as its addresses
     :returns: what was done; empty when it is here already
     :raises UsageError: it was not sent, or not to its end
+    :raises CorpusError: it is unprivileged, and there can be no such container here
     """
     unknown = sorted(set(settings) - set(CHANGEABLE))
     if unknown:
@@ -163,6 +178,8 @@ def receive(pool: Pool, name: str, **settings: Any) -> list[str]:
             if sent is None:
                 raise UsageError(f"No container {name} was sent here, or not to its end: send it with final=True.")
             wish = replace(Specification(**sent), running=False, **settings)
+            if wish.unprivileged:
+                pool.admit()
             if isinstance(pool.driver, Overlay):
                 wish = replace(wish, image=None)  # it came whole, and lies over nothing
             if wish.size is not None and pool.driver.quota:

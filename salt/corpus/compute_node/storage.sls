@@ -5,6 +5,10 @@
 include:
   - corpus.compute_node.packages
 
+# Guests are unprivileged: their users are nobody here.
+compute-node-ids:
+  mc_node.ids: []
+
 compute-node-pool:
   mc_node.pool:
     - name: {{ pool.get("path", "/srv/corpus/pool") }}
@@ -14,3 +18,4 @@ compute-node-pool:
 {%- endif %}
     - require:
       - pkg: compute-node-packages
+      - mc_node: compute-node-ids

@@ -51,6 +51,7 @@ def fill(registry: Registry, zone: str = "corpus.test") -> None:
                 storage_free=60 << 30,
                 load=0.5,
                 slots=10,
+                inventory={"unprivileged": {"able": True, "hindrance": None}},
                 settings={"firewall": [f"rule of n{number}"]},
             )
             session.add_all([node, NodeImage(node=node, image=image)])

@@ -123,6 +123,7 @@ class Site:
             for node in session.scalars(select(ComputeNode)):
                 node.guest_types = ["lxc"]
             made = ComputeNode(name=THIRD, minion_id=THIRD, host="192.0.2.3", network="10.64.3.0/24", state="ready")
+            made.inventory = {"unprivileged": {"able": True, "hindrance": None}}
             session.add_all([made, NodeImage(node=made, image=session.scalars(select(Image)).one())])
 
     def accept(self, minion: str, key: str) -> None:
