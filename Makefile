@@ -31,10 +31,12 @@ demo: venv ## push a project, see it served, push a broken one, see it rolled ba
 
 test: venv ## every test
 	tools/debian $(TEST_PACKAGES)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -e '.[ldap]'
 	$(BIN)/pytest --numprocesses $(JOBS) --dist loadscope --no-loadscope-reorder
 
 lab: venv ## the tests that run machines of their own (LXC); as root
 	tools/debian $(TEST_PACKAGES)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -e '.[ldap]'
 	$(BIN)/pytest --numprocesses $(JOBS) --dist loadscope --no-loadscope-reorder tests/lab
 
 controller: venv ## make this machine the cloud controller; as root. ARGS='--zone corpus.example.org --master-address 192.0.2.1'

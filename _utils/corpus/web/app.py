@@ -12,7 +12,7 @@ from corpus import __version__
 from corpus.web import description, pages, problems, routes
 from corpus.web.audit import Auditing
 from corpus.web.following import Feed
-from corpus.web.login import Throttle
+from corpus.web.login import Memberships, Throttle
 from corpus.web.measuring import Measures, Measuring
 from corpus.web.pages import frame
 from corpus.web.service import Service
@@ -42,6 +42,7 @@ def create(settings: WebSettings) -> FastAPI:
     description.describe(app, settings.secure)
     app.state.service = Service(settings)
     app.state.throttle = Throttle()
+    app.state.memberships = Memberships(app.state.service)
     app.state.feed = feed = Feed(app.state.service)
     app.state.measures = measures = Measures(app.state.service)
     measures.follow(lambda: feed.followers)

@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import logging
+import math
 import secrets
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, Request
-from sqlalchemy import select
+from sqlalchemy import delete, select, update
 
 from corpus.controller import permissions
 from corpus.controller.permissions import Person
 from corpus.controller.registry.models import AccessToken, Owner, now
-from corpus.errors import CorpusError
+from corpus.errors import CorpusError, NotThere
 from corpus.web.problems import Refused
 from corpus.web.service import Service, service
 
+log = logging.getLogger(__name__)
+
 PREFIX = "corpus_"
-#: Seconds after which a person's groups are looked up again.
-CHECKED = 60
+#: Seconds for which a lookup that failed is not tried again.
+_FAILED = 5
+#: Seconds for which people are believed to be there, without groups, when nobody can tell.
+_BELIEVED = 3600
 #: Wrong passwords of a name, and of an address, that are let through in a quarter of an hour.
 TRIES, TRIES_OF_ADDRESS, MINUTES = 5, 30, 15
 _SAFE = ("GET", "HEAD", "OPTIONS")
@@ -163,7 +170,10 @@ def known(request: Request, service: Service) -> Caller | None:
         if row is None:
             return None
         owner = row.owner.name
-    groups = _groups(service, row, owner)
+    memberships: Memberships = request.app.state.memberships
+    groups = memberships.of(row.id)
+    if groups is None:
+        return None
     with service.registry.reading() as session:
         person = permissions.person(session, owner, groups, service.settings.admins, row.scopes)
     found = Caller(person, row.uuid, row.kind, address(request))
@@ -185,19 +195,90 @@ def address(request: Request) -> str:
     return request.client.host if request.client else "unknown"
 
 
-def _groups(service: Service, row: AccessToken, owner: str) -> list[str]:
-    """The groups of a token's owner, looked up again after a minute; none when the master cannot be asked then."""
-    if (now() - row.checked).total_seconds() < CHECKED:
-        return list(row.groups)
-    try:
-        groups: list[str] = service.question("people.groups", {"name": owner}, service.settings.identity)
-    except CorpusError:
-        return []
-    with service.registry.session() as session:
-        kept: Any = session.get(AccessToken, row.id)
-        if kept is not None:
-            kept.groups, kept.checked, kept.used = groups, now(), now()
-    return groups
+class Memberships:
+    """People's groups, looked up again when they are old: by one request alone, for which others of theirs wait.
+
+    When half of their time is over, they are looked up beside the request, so that hardly anybody waits at all.
+
+    :param service: whose master knows
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._lock = threading.Lock()
+        self._turns: dict[int, threading.Lock] = {}
+        self._failed: dict[int, float] = {}
+        self._beside = ThreadPoolExecutor(4, "groups")
+
+    def of(self, token: int) -> list[str] | None:
+        """Return the groups of a token's owner, or None when there is no such person any more.
+
+        There are none when they cannot be looked up.
+
+        :param token: its id in the registry
+        :raises CorpusError: they could not be looked up for long
+        """
+        most = self._service.settings.groups_seconds
+        known = self._known(token)
+        if known is not None and known[0] > most / 2:
+            if known[0] > most:
+                known = self._looked_up(token, most)
+            elif not self._turn(token).locked():
+                self._beside.submit(self._quietly, token, most / 2)
+        return None if known is None else known[1]
+
+    def _known(self, token: int) -> tuple[float, list[str]] | None:
+        """How old the groups that we know are, in seconds, and which they are."""
+        with self._service.registry.reading() as session:
+            row = session.get(AccessToken, token)
+            return None if row is None else ((now() - row.checked).total_seconds(), list(row.groups))
+
+    def _turn(self, token: int) -> threading.Lock:
+        with self._lock:
+            return self._turns.setdefault(token, threading.Lock())
+
+    def _looked_up(self, token: int, most: float) -> tuple[float, list[str]] | None:
+        with self._turn(token):
+            known = self._known(token)
+            if known is None or known[0] <= most:
+                return known
+            if time.monotonic() - self._failed.get(token, -math.inf) < _FAILED:
+                return 0, []
+            try:
+                groups = self._ask(token)
+            except CorpusError as err:
+                if known[0] > _BELIEVED:
+                    raise CorpusError("Nobody can tell whether you are still there: the master does not.") from err
+                self._failed[token] = time.monotonic()
+                return 0, []
+            self._failed.pop(token, None)
+            return None if groups is None else (0, groups)
+
+    def _quietly(self, token: int, most: float) -> None:
+        try:
+            self._looked_up(token, most)
+        except Exception:
+            log.exception("Groups could not be looked up")
+
+    def _ask(self, token: int) -> list[str] | None:
+        """Ask the master, and keep what it says. Who is gone keeps no token: the next of that name is another person."""
+        with self._service.registry.reading() as session:
+            row = session.get(AccessToken, token)
+            if row is None:
+                return None
+            name, owner = row.owner.name, row.owner_id
+        try:
+            groups = [str(one) for one in self._service.question("people.groups", {"name": name}, name)]
+        except NotThere:
+            log.warning("%s is not known any more: their tokens are revoked", name)
+            with self._service.registry.session() as session:
+                session.execute(delete(AccessToken).where(AccessToken.owner_id == owner))
+            return None
+        with self._service.registry.session() as session:
+            session.execute(
+                update(AccessToken).where(AccessToken.id == token).values(groups=groups, checked=now(), used=now())
+            )
+        return groups
 
 
 #: A parameter of an endpoint that is for people who are logged in.

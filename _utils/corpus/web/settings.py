@@ -34,6 +34,9 @@ class WebSettings:
     :param certificate: absolute path of the TLS certificate; None: a proxy in front speaks TLS
     :param key: absolute path of its key
     :param session_hours: after which one must log in again
+    :param groups_seconds: after which a person's groups are looked up again; a change takes effect no later than that
+    :param body_bytes: most that a request may bring along
+    :param body_seconds: for which it may go on bringing it
     """
 
     registry: str
@@ -50,6 +53,9 @@ class WebSettings:
     certificate: Path | None = None
     key: Path | None = None
     session_hours: float = 12
+    groups_seconds: float = 45
+    body_bytes: int = 1_000_000
+    body_seconds: float = 20
 
     def __post_init__(self) -> None:
         if not self.url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
