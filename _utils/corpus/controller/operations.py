@@ -201,13 +201,19 @@ def find(name: str) -> Kind:
     :raises UsageError: there is none
     """
     if name not in _KINDS:
-        for room in _ROOMS:
-            if importlib.util.find_spec(f"corpus.controller.{room}"):
-                importlib.import_module(f"corpus.controller.{room}")
+        kinds()
     try:
         return _KINDS[name]
     except KeyError:
         raise UsageError(f"{name!r} is no kind of operation: there are {', '.join(sorted(_KINDS))}.") from None
+
+
+def kinds() -> list[str]:
+    """The names of all kinds."""
+    for room in _ROOMS:
+        if importlib.util.find_spec(f"corpus.controller.{room}"):
+            importlib.import_module(f"corpus.controller.{room}")
+    return sorted(_KINDS)
 
 
 def run(cloud: Cloud, kind: str, arguments: Mapping[str, Any], who: str, test: bool = False) -> dict[str, Any]:

@@ -115,6 +115,7 @@ RULES: dict[str, Rule] = {
     **{f"project.{verb}": Rule(VIEWER, _PROJECT) for verb in ("deployments", "releases", "logs", "report", "stats")},
     **{f"owner.{verb}": Rule(OWNER, _named("owner")) for verb in ("view", "add_key", "remove_key")},
     **{f"platform.{verb}": Rule(OWNER, _named("platform", "platform")) for verb in ("grant", "revoke")},
+    **{action: Rule(None) for action in ("token.view", "token.create", "token.revoke", "audit.view")},
 }
 
 

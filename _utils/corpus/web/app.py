@@ -11,6 +11,7 @@ from fastapi.staticfiles import StaticFiles
 from corpus import __version__
 from corpus.web import description, pages, problems, routes
 from corpus.web.audit import Auditing
+from corpus.web.bodies import Bodies
 from corpus.web.following import Feed
 from corpus.web.login import Memberships, Throttle
 from corpus.web.measuring import Measures, Measuring
@@ -47,6 +48,7 @@ def create(settings: WebSettings) -> FastAPI:
     app.state.measures = measures = Measures(app.state.service)
     measures.follow(lambda: feed.followers)
     problems.install(app, frame.refused)
+    app.add_middleware(Bodies, settings=settings)
     app.add_middleware(Auditing)
     for package, prefix in ((routes, "/api/v1"), (pages, "")):
         for name in sorted(one.name for one in pkgutil.iter_modules(package.__path__)):

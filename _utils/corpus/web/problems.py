@@ -58,7 +58,7 @@ class Problem(BaseModel):
 #: What every endpoint may answer, for OpenAPI.
 RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {}}}
-    for status in (400, 401, 403, 404, 405, 409, 412, 415, 422, 428, 429, 500, 502, 503, 504)
+    for status in (400, 401, 403, 404, 405, 408, 409, 412, 413, 415, 422, 428, 429, 500, 502, 503, 504)
 }
 
 
