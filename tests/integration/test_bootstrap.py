@@ -178,6 +178,7 @@ def test_people_come_from_ldap_when_it_is_named(wish: bootstrap.Wish, tmp_path: 
     assert list(bootstrap.master_configuration(wish)["external_auth"]) == ["pam"]
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(not Path("/usr/sbin/slapd").exists(), reason="slapd is not installed (apt-get install slapd)")
 def test_people_log_in_by_ldap_and_zones_are_kept_in_postgresql(databases: Databases) -> None:
     with tempfile.TemporaryDirectory(prefix="cb-", dir="/var/tmp", ignore_cleanup_errors=True) as name, ldap() as url:
@@ -218,7 +219,7 @@ def test_people_log_in_by_ldap_and_zones_are_kept_in_postgresql(databases: Datab
             asked = ["dig", "+short", "@127.0.0.1", "-p", str(wish.dns_port), "corpus.test", "NS"]
             assert run(asked).output == "ns1.corpus.test.\n"
             with psycopg.connect(database.geturl()) as connection:
-                assert connection.execute("SELECT name FROM domains").fetchall() == [("corpus.test",)]
+                assert ("corpus.test",) in connection.execute("SELECT name FROM domains").fetchall()
             assert bootstrap.controller(wish)["changes"] == {}
 
             def asks(person: str, word: str) -> Ended:
