@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
@@ -14,6 +15,9 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(CHECKOUT / "_utils"))
 
 from corpus import __version__ as version  # noqa: E402 - found on the path that was just set
+from corpus.client import command  # noqa: E402
+from corpus.client.errors import STATUSES  # noqa: E402
+from corpus.client.frame import COMMANDS, Command  # noqa: E402
 from corpus.project import workflow  # noqa: E402
 from corpus.project.keys import KEYS  # noqa: E402
 
@@ -127,9 +131,55 @@ class ComputedKeys(Table):
                 yield [f"``{key.name}``", key.kind, key.doc.replace("*", "\\*")]
 
 
+class ExitStatuses(Table):
+    """How the command ends."""
+
+    widths = "10 90"
+
+    def rows(self) -> Iterator[list[str]]:
+        yield ["status", "meaning"]
+        for number, what in STATUSES.items():
+            yield [str(number), what]
+
+
+class CommandReference(SphinxDirective):
+    """Every command, as its own help has it."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return a section for each."""
+        command.register()
+        lines: list[str] = []
+        for headline in dict.fromkeys(one.headline for one in COMMANDS.values()):
+            lines += [headline, "-" * len(headline), ""]
+            for name, one in COMMANDS.items():
+                if one.headline == headline:
+                    lines += self.command(name, one)
+        return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
+
+    def command(self, name: str, one: Command) -> Iterator[str]:
+        """Yield what is said of a command."""
+        yield from (name, "~" * len(name), "")
+        context = one.make_context(name, [], resilient_parsing=True)
+        yield from ("::", "", f"    corpus {name} {' '.join(one.collect_usage_pieces(context))}", "")
+        yield from (self.escaped(one.help or ""), "")
+        for option in one.params:
+            if isinstance(option, click.Option) and (found := option.get_help_record(context)):
+                yield from (f"``{found[0]}``", f"    {self.escaped(found[1])}", "")
+        yield from ("::", "")
+        for line, what in one.examples:
+            yield f"    {line}{f'    # {what}' if what else ''}"
+        yield ""
+
+    def escaped(self, text: str) -> str:
+        """Return a text in which nothing is markup."""
+        return "".join(f"\\{char}" if char in "*`|\\" else char for char in text)
+
+
 def setup(app: Sphinx) -> None:
     """Make doors and tables known to Sphinx."""
     load_doors()
+    app.add_directive("exit-statuses", ExitStatuses)
+    app.add_directive("command-reference", CommandReference)
     app.add_directive("stages", Stages)
     app.add_directive("keys-to-set", KeysToSet)
     app.add_directive("computed-keys", ComputedKeys)

@@ -16,7 +16,19 @@ import certifi
 import httpx
 
 from . import __version__, sessions
-from .errors import CONFLICT, FAILED, NOT_ALLOWED, NOT_THERE, UNREACHABLE, USAGE, ClientError, NotAllowed, Unreachable
+from .errors import (
+    CONFLICT,
+    FAILED,
+    NOT_ALLOWED,
+    NOT_THERE,
+    UNREACHABLE,
+    USAGE,
+    ClientError,
+    NotAllowed,
+    NotThere,
+    Unreachable,
+    WrongUse,
+)
 from .sessions import Session
 from .settings import Endpoint
 
@@ -39,6 +51,12 @@ _STATUSES = {
     429: NOT_ALLOWED,
     503: UNREACHABLE,
     504: UNREACHABLE,
+}
+_KINDS: dict[int, type[ClientError]] = {
+    USAGE: WrongUse,
+    NOT_ALLOWED: NotAllowed,
+    NOT_THERE: NotThere,
+    UNREACHABLE: Unreachable,
 }
 
 
@@ -274,16 +292,13 @@ def problem(answer: httpx.Response) -> ClientError:
     """Return an answer that is no good one, in words."""
     status = _STATUSES.get(answer.status_code, FAILED)
     try:
-        told = answer.json()
-        detail = str(told["detail"])
+        detail = str(answer.json()["detail"])
     except (ValueError, KeyError, TypeError):
         detail = (
             f"{answer.request.url} answers {answer.status_code}, and nothing that corpus would say: is this its url?"
         )
         return ClientError(detail, UNREACHABLE if answer.status_code >= 500 or status == FAILED else status)
-    if status == NOT_ALLOWED and answer.status_code == 401:
-        return NotAllowed(detail)
-    return ClientError(detail, status)
+    return _KINDS.get(status, ClientError)(detail, status)
 
 
 def _trusted(endpoint: Endpoint) -> ssl.SSLContext:

@@ -56,7 +56,8 @@ def _completion(shell: str) -> None:
     click.echo(made(cli, {}, _PROG, _COMPLETION).source())
 
 
-def _register() -> None:
+def register() -> None:
+    """Make every command known."""
     load()
     params = list(reversed(getattr(_completion, "__click_params__", [])))
     made = Command("completion", callback=_completion, params=params, help=_completion.__doc__)
@@ -70,7 +71,7 @@ def _register() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what a command line says; return the exit status."""
-    _register()
+    register()
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         ended = cli.main(words, prog_name=_PROG, complete_var=_COMPLETION, standalone_mode=False)
