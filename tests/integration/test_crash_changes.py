@@ -19,8 +19,6 @@ from tests.servers import postgresql
 
 
 def test_rollback_on_demand_killed_at_every_line_of_its_journal(shop: Shop) -> None:
-    told = shop.deploy("two")
-    assert told["answer"]["result"], told
     told = shop.driver.do("mc_project.rollback", shop.name)
     assert told["answer"]["result"], told["answer"]["comment"]
     found = {}
@@ -73,7 +71,6 @@ def test_change_of_environment_killed_at_every_line_of_its_journal(shop: Shop) -
     assert shop.complaints(shop.serving()) == [], "where no private view is possible, too"
 
 
-@pytest.mark.timeout(600)
 def test_killed_around_the_making_of_a_database(machine: Machine, driver: Driver) -> None:
     """Whatever of role, database and registry is there already, the next deployment makes the rest, and it is ours."""
     ledger = shop_on(machine, driver, f"ledger{os.getpid()}")

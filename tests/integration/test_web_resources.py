@@ -211,6 +211,7 @@ def test_it_tells_that_it_lives_and_what_it_measures(there: Web, root: Any) -> N
     stranger = there.client()
     assert stranger.get("/health").json() == {"status": "ok"}
     assert stranger.get("/ready").json()["status"] == "ok"
+    root.get("/guests/shop1")
     told = stranger.get("/metrics").text
     assert 'corpus_guests{state="running"} 5.0' in told
     assert 'corpus_web_requests_total{method="GET",route="/api/v1/guests/{name}",status="200"}' in told
@@ -218,3 +219,54 @@ def test_it_tells_that_it_lives_and_what_it_measures(there: Web, root: Any) -> N
     behind = {"X-Forwarded-For": "192.0.2.7"}
     assert stranger.get("/metrics", headers=behind).status_code == 401
     assert root.get("/metrics", headers=behind).status_code == 200
+
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA cat@laptop"
+
+
+def test_people_have_keys_and_a_mail_address(there: Web, root: Any, eve: Any) -> None:
+    made = there.done(root, root.post("/owners", json={"name": "cat", "email": "cat@corpus.test"}))
+    assert made["state"] == "done", made
+    cat = there.person("cat")
+    assert there.done(cat, cat.post("/owners/cat/keys", json={"public": KEY, "label": "laptop"}))["state"] == "done"
+    keys = cat.get("/owners/cat/keys").json()
+    assert [(one["name"], one["public"]) for one in keys] == [("laptop", KEY)]
+    assert cat.get("/owners/cat").json()["keys"] == {keys[0]["fingerprint"]: "laptop"}
+    gone = there.done(cat, cat.delete("/owners/cat/keys", params={"key": keys[0]["fingerprint"]}))
+    assert gone["state"] == "done", gone
+    assert cat.get("/owners/cat/keys").json() == []
+    tag = cat.get("/owners/cat/email").headers["ETag"]
+    assert cat.put("/owners/cat/email", json={"email": None}).status_code == 428
+    assert (
+        there.done(cat, cat.put("/owners/cat/email", json={"email": "c@corpus.test"}, headers={"If-Match": tag}))[
+            "state"
+        ]
+        == "done"
+    )
+    assert cat.put("/owners/cat/email", json={"email": None}, headers={"If-Match": tag}).status_code == 412
+    assert eve.get("/owners/cat").status_code == 404
+    assert eve.put("/owners/cat/email", json={"email": None}, headers={"If-Match": "*"}).status_code == 404
+    assert items(eve.get("/owners")) == ["eve"]
+    assert {"ada", "bob", "cat", "eve"} <= set(items(root.get("/owners")))
+
+
+def test_a_platforms_owner_lets_others_in(there: Web, ada: Any) -> None:
+    bob = there.person("bob")
+    assert bob.get("/platforms/p-1").status_code == 404
+    granted = there.done(ada, ada.post("/platforms/p-1/roles", json={"owner": "bob", "role": "viewer"}))
+    assert granted["state"] == "done", granted
+    assert bob.get("/platforms/p-1").json()["roles"] == {"bob": ["viewer"]}
+    assert len(items(bob.get("/guests"))) == 5
+    assert bob.post("/guests/shop1/stop").status_code == 403
+    assert bob.post("/platforms/p-1/roles", json={"owner": "eve"}).status_code == 403
+    assert there.done(ada, ada.delete("/platforms/p-1/roles/bob"))["state"] == "done"
+    assert bob.get("/platforms/p-1").status_code == 404
+
+
+def test_a_token_reads_what_it_is_good_for(there: Web, ada: Any) -> None:
+    narrow = there.client(ada.post("/tokens", json={"name": "ci", "scopes": ["project.push"]}).json()["token"])
+    reader = there.client(ada.post("/tokens", json={"name": "eyes", "scopes": ["read"]}).json()["token"])
+    for path in ("/guests", "/nodes", "/platforms", "/dns/names", "/owners", "/images", "/operations"):
+        assert narrow.get(path).status_code == 403, path
+        assert reader.get(path).status_code == 200, path
+    assert reader.post("/guests/shop1/stop").status_code == 403

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from corpus import identifiers
 from corpus.controller import access, admission, operations
 from corpus.controller.operations import Run, Step
+from corpus.controller.revisions import unchanged
 from corpus.errors import UsageError
 from corpus.identifiers import shown
 
@@ -224,13 +225,17 @@ def creation(arguments: Mapping[str, Any]) -> list[Step]:
 
 @operations.kind("owner.set_email")
 def addressing(arguments: Mapping[str, Any]) -> list[Step]:
-    """Another mail address of a person: name, email; an empty one: none."""
+    """Another mail address of a person: name, email; an empty one: none. ``was``: the digest of the one that who asks
+    knows (see :mod:`corpus.controller.revisions`)."""
     name = login(arguments.get("name"))
     email = address(arguments["email"]) if arguments.get("email") else None
 
     def so(run: Run) -> bool:
         with run.cloud.registry.reading() as session:
-            return owner(session, name).email == email
+            now = owner(session, name).email
+        if now != email:
+            unchanged(arguments.get("was"), {"email": now})
+        return now == email
 
     def change(run: Run) -> dict[str, str | None]:
         with run.cloud.registry.session() as session:

@@ -113,7 +113,7 @@ RULES: dict[str, Rule] = {
         for verb in ("push", "rollback", "maintenance", "scale", "env", "env_set", "env_unset", "plan")
     },
     **{f"project.{verb}": Rule(VIEWER, _PROJECT) for verb in ("deployments", "releases", "logs", "report", "stats")},
-    **{f"owner.{verb}": Rule(OWNER, _named("owner")) for verb in ("view", "add_key", "remove_key")},
+    **{f"owner.{verb}": Rule(OWNER, _named("owner")) for verb in ("view", "set_email", "add_key", "remove_key")},
     **{f"platform.{verb}": Rule(OWNER, _named("platform", "platform")) for verb in ("grant", "revoke")},
     **{action: Rule(None) for action in ("token.view", "token.create", "token.revoke", "audit.view")},
 }
@@ -128,7 +128,7 @@ def check(session: Session, person: Person, action: str, arguments: Mapping[str,
     :raises Forbidden: they may see it, but not do that
     """
     rule = RULES.get(action, Rule(SYSADMIN))
-    _scoped(person, action)
+    scoped(person, action)
     if person.sysadmin or rule.role is None:
         return
     things = rule.things(arguments)
@@ -145,8 +145,11 @@ def check(session: Session, person: Person, action: str, arguments: Mapping[str,
             )
 
 
-def _scoped(person: Person, action: str) -> None:
-    """See that the token is good for that: its scopes are ``read``, a noun, or an action."""
+def scoped(person: Person, action: str) -> None:
+    """See that the token is good for that: its scopes are ``read``, a noun, or an action.
+
+    :raises Forbidden: it is not
+    """
     if not person.scopes:
         return
     noun, verb = action.split(".", 1)

@@ -47,7 +47,7 @@ def create(settings: WebSettings) -> FastAPI:
     app.state.feed = feed = Feed(app.state.service)
     app.state.measures = measures = Measures(app.state.service)
     measures.follow(lambda: feed.followers)
-    problems.install(app, frame.refused)
+    problems.install(app, frame.refused, lambda path: description.methods(app, path))
     app.add_middleware(Bodies, settings=settings)
     app.add_middleware(Auditing)
     for package, prefix in ((routes, "/api/v1"), (pages, "")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from fastapi import FastAPI
@@ -39,6 +40,8 @@ TAGS = {
 }
 #: Operations that need nobody to be logged in.
 _OPEN = {"log_in", "get_health", "get_readiness"}
+#: Those that some may ask for without it.
+_HALF_OPEN = {"get_metrics"}
 
 
 def operation_id(route: APIRoute) -> str:
@@ -76,6 +79,8 @@ def describe(app: FastAPI, secure: bool) -> None:
                     used |= set(operation.get("tags", ()))
                     if operation["operationId"] in _OPEN:
                         operation["security"] = []
+                    if operation["operationId"] in _HALF_OPEN:
+                        operation["security"] = [{}, *spec["security"]]
                     for status, answer in operation["responses"].items():
                         if not status.startswith("2"):
                             _as_problem(answer)
@@ -84,6 +89,19 @@ def describe(app: FastAPI, secure: bool) -> None:
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def methods(app: FastAPI, path: str) -> list[str]:
+    """Return the methods that an address of the API takes; none for one that is not there.
+
+    :param path: as it was asked for
+    """
+    found: set[str] = set()
+    for template, operations in app.openapi()["paths"].items():
+        pattern = re.sub(r"\\{[^}]+\\}", "[^/]+", re.escape(template))
+        if re.fullmatch(pattern, path):
+            found |= {method.upper() for method in operations}
+    return sorted(found)
 
 
 def _as_problem(answer: dict[str, Any]) -> None:

@@ -70,6 +70,10 @@ class _Counted:
         self._lock = threading.Lock()
         self._at, self._known = -_BELIEVED, dict[str, dict[str, int]]()
 
+    def describe(self) -> list[GaugeMetricFamily]:
+        """Nothing: the registry is not asked before somebody asks us."""
+        return []
+
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """The counts; none when the registry cannot be read."""
         with self._lock:

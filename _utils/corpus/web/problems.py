@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -90,10 +90,13 @@ def answer(request: Request, status: int, detail: str, errors: Any = None, heade
     return JSONResponse(problem.model_dump(exclude_none=True), status, headers, MEDIA_TYPE)
 
 
-def install(app: FastAPI, page: Callable[[Request, CorpusError], Response]) -> None:
+def install(
+    app: FastAPI, page: Callable[[Request, CorpusError], Response], allow: Callable[[str], Sequence[str]]
+) -> None:
     """Let an application answer errors that way.
 
     :param page: returns the page that tells of an error, to who reads pages
+    :param allow: returns the methods that an address takes
     """
 
     @app.exception_handler(CorpusError)
@@ -110,7 +113,10 @@ def install(app: FastAPI, page: Callable[[Request, CorpusError], Response]) -> N
         words = "There is nothing at this address." if err.status_code == 404 else str(err.detail)
         if not _is_api(request):
             return page(request, Refused(err.status_code, words))
-        return answer(request, err.status_code, words, headers=err.headers)
+        headers = dict(err.headers or {})
+        if err.status_code == 405:  # a route knows its own methods alone
+            headers["Allow"] = ", ".join(allow(request.url.path))
+        return answer(request, err.status_code, words, headers=headers)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, err: RequestValidationError) -> Response:

@@ -81,6 +81,8 @@ LINE = r"^[^\x00-\x1f\x7f]*$"
 #: What a thing is called by in an address: its name, its uuid, or the id of its minion.
 NAME = r"^[A-Za-z0-9*_][A-Za-z0-9._:-]*$"
 DOMAIN = r"^[A-Za-z0-9*_][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*\.?$"
+LOGIN = r"^[a-z0-9._@][a-z0-9._@-]*$"
+MAIL = r"^[^\x00-\x20\x7f-\uffff@\"'<>,;:\\()\[\]]+@[^\x00-\x20\x7f-\uffff@\"'<>,;:\\()\[\]]+$"
 #: Bytes, or a number with a unit.
 SIZE = r"^[0-9]{1,15}(\.[0-9]{1,3})?[KMGTkmgt]?$"
 CHANGED_SIZE = r"^[+-]?[0-9]{1,15}(\.[0-9]{1,3})?[KMGTkmgt]?$"
@@ -94,6 +96,7 @@ Confirmed = Annotated[
     str | None, Query(max_length=300, pattern=LINE, description="The name again: what is lost by this is lost")
 ]
 Named = Annotated[str, Path(max_length=253, pattern=NAME, description="Its name or uuid", examples=["shop"])]
+Login = Annotated[str, Path(max_length=100, pattern=LOGIN, description="A login name", examples=["ada"])]
 Domain = Annotated[str, Path(max_length=253, pattern=DOMAIN, description="A whole name", examples=["www.example.org"])]
 
 

@@ -68,6 +68,13 @@ class Service:
         with self.registry.reading() as session:
             permissions.check(session, caller.person, action, arguments)
 
+    def reads(self, caller: Caller, noun: str) -> None:
+        """See that who asks came with a token that is good for reading things of a kind, of which they see theirs.
+
+        :raises Forbidden: it is not
+        """
+        permissions.scoped(caller.person, f"{noun}.view")
+
     def begin(self, request: Request, caller: Caller, kind: str, arguments: Mapping[str, Any]) -> str:
         """Have an operation done; return its uuid. The audit tells of it.
 

@@ -236,6 +236,7 @@ def list_names(
     kind: Wanted = None,
 ) -> Page[NameInfo]:
     """The names in the registry that one may see: of guests, of nodes, and records of their own."""
+    service.reads(caller, "dns")
     wanted = select(DnsName).where(_names(caller)).order_by(DnsName.fqdn, DnsName.kind)
     if after is not None:
         fqdn, _, last = after.partition(" ")

@@ -162,6 +162,7 @@ def list_guests(
     state: Wanted = None,
 ) -> Page[GuestInfo]:
     """The guests that one may see, by name."""
+    service.reads(caller, "guest")
     wanted = select(Guest).where(permissions.guests(caller.person)).order_by(Guest.name)
     if after is not None:
         wanted = wanted.where(Guest.name > after)

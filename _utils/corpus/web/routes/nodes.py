@@ -177,6 +177,7 @@ def list_nodes(
     platform_type: Wanted = None,
 ) -> Page[NodeInfo]:
     """The compute nodes that one may see, by name."""
+    service.reads(caller, "compute_node")
     wanted = select(ComputeNode).where(permissions.nodes(caller.person)).order_by(ComputeNode.name)
     if after is not None:
         wanted = wanted.where(ComputeNode.name > after)

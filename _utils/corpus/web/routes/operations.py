@@ -31,6 +31,7 @@ def list_operations(
     subject: str | None = None,
 ) -> Page[OperationInfo]:
     """The operations that one may see, newest first."""
+    service.reads(caller, "operation")
     with service.registry.reading() as session:
         wanted = select(Operation).where(permissions.operations(session, caller.person))
         for column, value in ((Operation.state, state), (Operation.kind, kind), (Operation.subject, subject)):

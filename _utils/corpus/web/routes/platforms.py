@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session, selectinload
@@ -18,11 +18,12 @@ from corpus.web.changes import CHANGES, Change
 from corpus.web.editing import EDITS, TAGGED, IfMatch, expected, tag
 from corpus.web.login import Asking, Caller
 from corpus.web.routes.nodes import Mode, PlatformType
-from corpus.web.schemas import LINE, NAME, After, Confirmed, Given, Limit, Page, Wanted, confirmed
+from corpus.web.schemas import LINE, LOGIN, MAIL, NAME, After, Confirmed, Given, Limit, Login, Page, Wanted, confirmed
 from corpus.web.service import Serving
 
 router = APIRouter(tags=["platforms"])
 
+PlatformRole = Literal["owner", "deployer", "viewer"]
 Uuid = Annotated[str, Path(max_length=36, pattern=NAME, description="Its uuid")]
 
 
@@ -78,10 +79,11 @@ class NewMode(Given):
 
 
 class NewRole(Given):
-    """What somebody shall be."""
+    """What somebody shall be on a platform."""
 
-    owner: str = Field(min_length=1, max_length=100, pattern=LINE, description="Their login name", examples=["bob"])
-    role: Annotated[str, Field(pattern="^(owner|deployer|viewer)$")] = Field(examples=["deployer"])
+    owner: str = Field(min_length=1, max_length=100, pattern=LOGIN, description="Their login name", examples=["bob"])
+    role: PlatformRole = Field(default="deployer", examples=["deployer"])
+    email: str | None = Field(default=None, max_length=254, pattern=MAIL, description="Of who is not known yet")
 
 
 @router.get("/platforms")
@@ -95,6 +97,7 @@ def list_platforms(
     owner: Wanted = None,
 ) -> Page[PlatformInfo]:
     """The platforms that one may see, the oldest first."""
+    service.reads(caller, "platform")
     wanted = select(Platform).where(permissions.platforms(caller.person)).order_by(Platform.id)
     if after is not None:
         last = select(Platform.id).where(Platform.uuid == after).scalar_subquery()
@@ -199,6 +202,27 @@ def switch_mode(uuid: Uuid, given: NewMode, change: Change) -> Response:
     change.service.allowed(change.caller, "compute_node.switchmode", {"platform": uuid})
     _seen(change, uuid)
     return change("compute_node.switchmode", {"platform": uuid, "mode": given.mode})
+
+
+@router.post("/platforms/{uuid}/roles", **CHANGES)
+def grant_on_platform(uuid: Uuid, given: NewRole, change: Change) -> Response:
+    """Let somebody be something on a platform; whoever deploys is let in by ssh on its guests."""
+    change.service.allowed(change.caller, "platform.grant", {"platform": uuid})
+    _seen(change, uuid)
+    return change("platform.grant", {"platform": uuid, **given.model_dump()})
+
+
+@router.delete("/platforms/{uuid}/roles/{owner}", **CHANGES)
+def revoke_on_platform(
+    uuid: Uuid,
+    owner: Login,
+    change: Change,
+    role: Annotated[PlatformRole | None, Query(description="None: all that they are there")] = None,
+) -> Response:
+    """Take from somebody what they are on a platform."""
+    change.service.allowed(change.caller, "platform.revoke", {"platform": uuid})
+    _seen(change, uuid)
+    return change("platform.revoke", {"platform": uuid, "owner": owner, "role": role})
 
 
 def _seen(change: Change, uuid: str) -> None:
