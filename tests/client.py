@@ -75,7 +75,7 @@ class Laptop:
 
     def json(self, *words: str, **more: Any) -> Any:
         """What it printed as JSON; it must have worked."""
-        return json.loads(self.ok(*words, "--json", **more))
+        return json.loads(self.ok(words[0], "--json", *words[1:], **more))
 
     def typed(self, *words: str, answers: Sequence[str] = ()) -> tuple[int, str]:
         """The command on a terminal, with what a person types at each question; its exit status, and what was shown."""

@@ -1,7 +1,6 @@
 """The ``corpus`` command against the real service: what people type, what they read, and what scripts get."""
 
 import json
-import os
 import stat
 import sys
 from collections.abc import Iterator
@@ -24,7 +23,9 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
             session.add_all([node, ada])
             session.flush()
             platform = Platform(uuid="p-1", node=node, type="prod", operation_mode="final", owner=ada)
-            shop = Guest(name="shop", minion_id="shop.corpus.test", platform=platform, node=node, state="running")
+            shop = Guest(
+                name="shop", minion_id="shop.corpus.test", platform=platform, node=node, state="running", ssh_port=40001
+            )
             session.add_all([platform, shop])
         yield made
 
@@ -190,6 +191,76 @@ def test_every_command_explains_itself(laptop: Laptop) -> None:
     assert completed.strip() == "plain,prod"
 
 
+def test_nodes_and_platforms(there: Web, laptop: Laptop, tmp_path: Path) -> None:
+    assert laptop.ok("computenode_list", "prod").split("\t")[:2] == ["node1", "ready"]
+    assert [one["uuid"] for one in laptop.json("platforms", "prod", "--node", "node1")] == ["p-1"]
+    told = laptop.json("computenode_infos", "prod", "p-1")
+    assert (told["platform"]["operation_mode"], told["node"]["name"]) == ("final", "node1")
+    assert [one["name"] for one in told["slots"]] == ["shop"]
+    assert laptop.json("computenode_infos", "prod", "node1")["slots"][0]["name"] == "shop"
+    assert laptop.corpus("computenode_infos", "prod", "nowhere").status == 4
+
+    assert laptop.corpus("computenode_init", "prod", "staging").status == 3  # for sysadmins
+    there.person("root1", sysadmin=True)
+    root = Laptop(tmp_path / "root", there.url, "root1")
+    uuid = root.ok("computenode_init", "prod", "staging", "--owner", "ada").strip()
+    assert [one["type"] for one in laptop.json("platforms", "prod") if one["uuid"] == uuid] == ["staging"]
+    ambiguous = laptop.corpus("guest_create", "prod", "blog", "--plan")
+    assert ambiguous.status == 2
+    assert "--platform" in ambiguous.errors
+
+    root.ok("computenode_switchmode", "prod", uuid, "editable")
+    assert laptop.json("computenode_infos", "prod", uuid)["platform"]["operation_mode"] == "editable"
+    asked = root.corpus("platform_delete", "prod", uuid)
+    assert asked.status == 2
+    assert "--yes" in asked.errors
+    assert root.typed("platform_delete", "prod", uuid, answers=("no",))[0] == 2
+    status, shown = root.typed("platform_delete", "prod", uuid, answers=(uuid,))
+    assert status == 0, shown
+    bare = root.corpus("computenode_init", "prod", "prod", "bare.corpus.test", "lxc", "--plan")
+    assert bare.status == 1
+    assert "No ssh server answers at bare.corpus.test" in bare.errors
+
+
+def test_storage_is_changed_where_one_says_that_it_is(laptop: Laptop) -> None:
+    elsewhere = laptop.corpus("enlarge", "prod", "p-9", "shop", "--plan")
+    assert elsewhere.status == 4
+    assert "p-1" in elsewhere.errors
+    for words in (
+        ("enlarge", "prod", "p-1", "shop"),
+        ("trim", "prod", "-", "shop", "=2G"),
+        ("snapshot", "prod", "shop", "a"),
+    ):
+        planned = laptop.corpus(*words, "--plan")
+        assert planned.status in (0, 1), planned.said  # no node answers here
+        assert "Something went wrong" not in planned.said
+    assert laptop.json("ssh", "prod", "shop", "--user", "ada", "--", "ls")["argv"][-2:] == [
+        "ada@192.0.2.1",
+        "ls",
+    ]
+
+
+def test_names(there: Web, laptop: Laptop) -> None:
+    assert laptop.json("dns", "prod") == []
+    assert laptop.corpus("dns_add", "prod", "x.corpus.test", "A", "192.0.2.7", "--plan").status == 3
+    assert laptop.corpus("dns_zones", "prod").status == 3
+    assert laptop.corpus("controller", "prod").status == 3
+    assert laptop.corpus("resume", "prod").status == 3
+
+
+def test_tokens_and_the_audit(there: Web, laptop: Laptop) -> None:
+    made = laptop.json("token_create", "prod", "ci", "read")
+    assert laptop.json("guests", "prod", CORPUS_TOKEN=made["token"])
+    narrow = laptop.corpus("guest_stop", "prod", "shop", CORPUS_TOKEN=made["token"])
+    assert narrow.status == 3
+    assert "scopes" in narrow.errors
+    assert made["uuid"] in laptop.ok("tokens", "prod")
+    laptop.ok("token_revoke", "prod", made["uuid"])
+    assert laptop.corpus("guests", "prod", CORPUS_TOKEN=made["token"]).status == 3
+    (last,) = laptop.json("audit", "prod", "--action", "token.revoke", "--since", "2020-01-01", "--limit", "1")
+    assert (last["who"], last["status"]) == ("ada", 204)
+
+
 def test_what_comes_from_elsewhere_does_not_drive_the_terminal(there: Web, laptop: Laptop) -> None:
     with there.registry.session() as session:
         node = ComputeNode(name="evil", minion_id="evil.corpus.test", host="x\x1b]0;title\x07y", state="ready")
@@ -203,4 +274,3 @@ def test_what_comes_from_elsewhere_does_not_drive_the_terminal(there: Web, lapto
     status, shown = laptop.typed("guests", "prod")
     assert status == 0
     assert "\x1b]0" not in shown
-    assert os.path.exists(laptop.settings)

@@ -238,7 +238,7 @@ class Api:
         broken: float | None = None
         while True:
             try:
-                for event in self._stream(path, last, query):
+                for event in self.stream(path, last, **query):
                     last, broken = event.id or last, None
                     yield event
                 if over():
@@ -250,7 +250,12 @@ class Api:
                 self._note(str(err))
             time.sleep(0.5 if broken is None else min(5.0, 0.5 + (time.monotonic() - broken) / 4))
 
-    def _stream(self, path: str, last: str | None, query: Mapping[str, Any]) -> Iterator[Event]:
+    def stream(self, path: str, last: str | None = None, **query: Any) -> Iterator[Event]:
+        """Yield the events of one stream, until it ends or is silent for too long.
+
+        :param last: id of the last that is known
+        :raises Unreachable: it broke
+        """
         headers = {"Accept": "text/event-stream", "Authorization": f"Bearer {self.token()}"}
         if last is not None:
             headers["Last-Event-ID"] = last

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 
 #: In the order in which ``corpus --help`` has them.
-MODULES = ("people", "nodes", "guests", "dns", "controller", "operations")
+MODULES = ("people", "nodes", "guests", "projects", "push", "dns", "controller", "operations")
 
 
 def load() -> None:

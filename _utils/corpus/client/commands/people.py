@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
+from typing import TextIO
 
 import click
 
 from .. import sessions
 from ..api import place
 from ..call import Call
+from ..errors import WrongUse
 from ..frame import command
 
 HEADLINE = "You"
@@ -106,3 +108,73 @@ def audit(
     told = {key: moment.astimezone().isoformat() for key, moment in moments.items() if moment is not None}
     columns = ("at:time", "who", "action", "subject", "status", "address", "operation", "detail")
     call.out.rows(call.api.listed("/audit", limit, **told, **wanted), columns)
+
+
+# --- people and keys --------------------------------------------------------------------------------------------------
+
+
+@command("keys", HEADLINE, ("prod", "Your own"))
+@click.option("--owner", help="Whose: their login name.")
+def keys(call: Call, owner: str | None) -> None:
+    """List your public ssh keys, which let you in wherever you may be."""
+    call.out.rows(call.api.get(place("owners", owner or _me(call), "keys")), ("fingerprint", "name", "created:time"))
+
+
+def _me(call: Call) -> str:
+    return str(call.api.get("/me")["name"])
+
+
+@command(
+    "key_add",
+    HEADLINE,
+    ("prod ~/.ssh/id_ed25519.pub", "What is in a file"),
+    ("prod - < key.pub", "From a pipe"),
+    changes=True,
+)
+@click.argument("file", type=click.File("r"))
+@click.option("--label", help="What it is called; not set: its own comment.")
+@click.option("--owner", help="Whose: their login name.")
+def key_add(call: Call, file: TextIO, label: str | None, owner: str | None) -> None:
+    """Let the public ssh key in FILE in, on every guest and project where you may be."""
+    public = file.read().strip()
+    if "PRIVATE KEY" in public:
+        raise WrongUse(
+            "That is a private key, which you must not give to anybody: take the file whose name ends in .pub."
+        )
+    body = {"public": public, **({"label": label} if label else {})}
+    call.change("POST", place("owners", owner or _me(call), "keys"), body)
+
+
+@command("key_remove", HEADLINE, ("prod SHA256:ZHkbZzbT0xOPeT8bLQeY1R6pNFzm0Fl5JxZpnNf0E9M", ""), changes=True)
+@click.argument("key")
+@click.option("--owner", help="Whose: their login name.")
+def key_remove(call: Call, key: str, owner: str | None) -> None:
+    """Let KEY (its fingerprint or name) in no more."""
+    call.change("DELETE", place("owners", owner or _me(call), "keys"), query={"key": key})
+
+
+@command("people", HEADLINE, ("prod", "Who is known"), ("prod ada", "One, with roles and keys"))
+@click.argument("name", required=False)
+def people(call: Call, name: str | None) -> None:
+    """List people; or tell everything of NAME. Who is no sysadmin sees themselves."""
+    if name is not None:
+        call.out.facts(call.api.get(place("owners", name)))
+        return
+    call.rows("/owners", ("name", "email", "keys", "roles", "created:time"))
+
+
+@command("person_create", HEADLINE, ("prod ada --email ada@example.org", ""), changes=True)
+@click.argument("name")
+@click.option("--email", help="Where they get mails.")
+def person_create(call: Call, name: str, email: str | None) -> None:
+    """Make NAME known, before they log in for the first time."""
+    call.change("POST", "/owners", {"name": name, **({"email": email} if email else {})})
+
+
+@command("person_delete", HEADLINE, ("prod ada", "Asks first"), changes=True)
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask whether that is meant.")
+def person_delete(call: Call, name: str, yes: bool) -> None:
+    """Forget NAME, who owns nothing any more: keys, roles, tokens."""
+    call.confirmed(f"{name} is forgotten with keys, roles and tokens.", name, yes)
+    call.change("DELETE", place("owners", name), query={"confirm": name})

@@ -100,10 +100,9 @@ def _remotes(call: Call, guest: str, project: str) -> dict[str, str]:
 
     :raises NotThere: it is not there
     """
-    found = call.api.get(place("projects", project))
-    for one in found["guests"]:
-        if guest in (one["name"], one.get("uuid")):
-            return {"project": str(one["remotes"]["project"]), "pillar": str(one["remotes"]["pillar"])}
-    on = ", ".join(one["name"] for one in found["guests"]) or "no guest"
-    nickname = call.endpoint.nickname
-    raise NotThere(f"{project} is not on {guest}, but on {on}: corpus project_place {nickname} {project} {guest}.")
+    found = {one["guest"]: one for one in call.api.get(place("projects", project, "remotes"))}
+    name = guest if guest in found else str(call.api.get(place("guests", guest))["name"])
+    if name in found:
+        return {"project": str(found[name]["project"]), "pillar": str(found[name]["pillar"])}
+    on, nickname = ", ".join(sorted(found)) or "no guest", call.endpoint.nickname
+    raise NotThere(f"{project} is not on {name}, but on {on}: corpus project_place {nickname} {project} {name}")
