@@ -233,7 +233,7 @@ class _Call:
                     f"The minion {self._minion} does not answer: is the machine up, and does salt-minion run there?"
                 )
             if not told.get("return"):
-                found = self.wait(time.monotonic() + 2)
+                found = self._kept(self._jid)  # its event may have passed while we asked
                 if found is None:
                     raise MinionSilent(f"The minion {self._minion} lost {self._function}: did it restart? Ask again.")
                 return found
