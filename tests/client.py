@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import yaml
 from tests.machine import Ended
 from tests.web import PASSWORD
 
+CTRL_C = b"\x03"
 COMMAND = str(Path(sys.executable).parent / "corpus")
 
 
@@ -77,18 +78,27 @@ class Laptop:
         """What it printed as JSON; it must have worked."""
         return json.loads(self.ok(words[0], "--json", *words[1:], **more))
 
-    def typed(self, *words: str, answers: Sequence[str] = ()) -> tuple[int, str]:
-        """The command on a terminal, with what a person types at each question; its exit status, and what was shown."""
+    def typed(
+        self, *words: str, answers: Sequence[str] = (), when: Mapping[str, Callable[[], object]] | None = None
+    ) -> tuple[int, str]:
+        """The command on a terminal; its exit status, and what was shown.
+
+        :param answers: what a person types at each question
+        :param when: what happens as soon as some words were shown
+        """
         pid, terminal = pty.fork()
         if pid == 0:
             os.execvpe(COMMAND, [COMMAND, *words], self.environment(TERM="xterm-256color"))
-        shown, asked, end = b"", list(answers), time.monotonic() + 60
+        shown, asked, end, waiting = b"", list(answers), time.monotonic() + 60, dict(when or {})
         while select.select([terminal], [], [], end - time.monotonic())[0]:
             try:
                 part = os.read(terminal, 65536)
             except OSError:  # it ended
                 break
             shown += part
+            for said in [one for one in waiting if one.encode() in shown]:
+                if waiting.pop(said)() == CTRL_C:
+                    os.write(terminal, CTRL_C)
             if asked and shown.rstrip().endswith(b":"):
                 os.write(terminal, f"{asked.pop(0)}\n".encode())
         else:

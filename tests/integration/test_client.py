@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from corpus.controller.journal import Journal
 from corpus.controller.registry.models import ComputeNode, Guest, Owner, Platform
 
-from tests.client import Laptop
+from tests.client import CTRL_C, Laptop
 from tests.machine import free_port
 from tests.web import PASSWORD, Web, web
 
@@ -142,6 +143,45 @@ def test_an_operation_that_fails_is_followed_and_fails_the_command(laptop: Lapto
     status, shown = laptop.typed("operations", "prod", uuid, "--follow")
     assert status == 1
     assert "FAILED" in shown
+
+
+def _running(there: Web, name: str) -> str:
+    """An operation that is under way, as the master's process would have written it down."""
+    registry = there.registry
+    return Journal.begin(registry, "guest.restart", f"guest:{name}", {"name": name}, "ada", ["stop", "start"]).uuid
+
+
+def test_an_operation_is_followed_live(there: Web, laptop: Laptop) -> None:
+    uuid = _running(there, "live")
+    journal = Journal.load(there.registry, uuid)
+
+    def first() -> None:
+        journal.step("stop", "running")
+        journal.said("waits for three processes")
+        journal.step("stop", "done", "stopped")
+
+    def second() -> None:
+        journal.step("start", "running")
+        journal.step("start", "done", "started")
+        journal.become("done", "It was restarted.")
+
+    status, shown = laptop.typed(
+        "operations", "prod", uuid, "--follow", when={"guest.restart": first, "three processes": second}
+    )
+    assert status == 0, shown
+    assert "0/2" in shown
+    for words in ("stopped", "started", "It was restarted."):
+        assert words in shown
+
+
+def test_who_stops_looking_is_told_how_to_look_again(there: Web, laptop: Laptop) -> None:
+    uuid = _running(there, "left")
+    follow = ("operations", "prod", uuid, "--follow")
+    status, shown = laptop.typed(*follow, when={"guest.restart": lambda: CTRL_C})
+    assert status == 130
+    assert f"corpus operations prod {uuid} --follow" in shown
+    Journal.load(there.registry, uuid).become("undone", "Nobody wants it.")
+    assert laptop.corpus(*follow).status == 1
 
 
 def test_what_is_not_ones_own_is_not_there(there: Web, tmp_path: Path) -> None:

@@ -38,6 +38,8 @@ _CONNECTING, _ANSWERING = 10, 120
 _SILENT = 45
 #: Seconds for which a stream that broke is tried again.
 PATIENCE = 60.0
+#: The kind of what only says that a stream lives.
+PING = ""
 _STATUSES = {
     400: USAGE,
     401: NOT_ALLOWED,
@@ -231,7 +233,7 @@ class Api:
     ) -> Iterator[Event]:
         """Yield events as they come; a stream that breaks is taken up where it broke.
 
-        :param over: tells, when the stream ended, whether there is anything more to come
+        :param over: tells, when the stream ended or nothing came for a while, whether there is nothing more to come
         :param last: id of the last that is known; None: what the path begins with
         :raises Unreachable: it could not be taken up for a while
         """
@@ -239,8 +241,12 @@ class Api:
         while True:
             try:
                 for event in self.stream(path, last, **query):
-                    last, broken = event.id or last, None
-                    yield event
+                    broken = None
+                    if event.kind != PING:
+                        last = event.id or last
+                        yield event
+                    elif over():
+                        return
                 if over():
                     return
             except Unreachable as err:
@@ -275,11 +281,12 @@ class Api:
 
 
 def parsed(lines: Iterator[str]) -> Iterator[Event]:
-    """Yield the events of a stream (``text/event-stream``)."""
+    """Yield the events of a stream (``text/event-stream``); of its comments, an event of the kind :data:`PING`."""
     given: dict[str, str] = {}
     data: list[str] = []
     for line in lines:
         if line.startswith(":"):
+            yield Event(None, PING, {})
             continue
         if line:
             field, _, value = line.partition(":")

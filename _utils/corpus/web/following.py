@@ -7,9 +7,11 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
+from sqlalchemy import select
 from starlette.concurrency import run_in_threadpool
 
 from corpus.controller import following, permissions
+from corpus.controller.registry.models import Operation
 
 if TYPE_CHECKING:
     from corpus.controller.registry.models import Event
@@ -94,21 +96,26 @@ class Feed:
 
 
 class _Sight:
-    """What a person may see, remembered for a while."""
+    """What a person may see, remembered for a while: what is theirs, and what they asked for themselves."""
 
     def __init__(self, service: Service, caller: Caller) -> None:
         self._service, self._caller = service, caller
-        self._known: dict[str, tuple[float, bool]] = {}
+        self._known: dict[tuple[str, str | None], tuple[float, bool]] = {}
 
     async def allows(self, event: Event) -> bool:
         """Tell whether they may see an event."""
-        subject = event.subject or ""
-        at, sees = self._known.get(subject, (0.0, False))
+        about = (event.subject or "", event.operation)
+        at, sees = self._known.get(about, (0.0, False))
         if time.monotonic() - at > _SIGHT:
-            sees = await run_in_threadpool(self._look, subject)
-            self._known[subject] = (time.monotonic(), sees)
+            sees = await run_in_threadpool(self._look, *about)
+            self._known[about] = (time.monotonic(), sees)
         return sees
 
-    def _look(self, subject: str) -> bool:
+    def _look(self, subject: str, operation: str | None) -> bool:
+        person = self._caller.person
         with self._service.registry.reading() as session:
-            return permissions.subject(session, self._caller.person, subject)
+            if permissions.subject(session, person, subject):
+                return True
+            # What an operation makes is not there when it begins.
+            own = select(Operation.id).where(Operation.uuid == operation, Operation.who == person.name)
+            return operation is not None and session.scalar(own) is not None

@@ -4,7 +4,7 @@ import corpus
 import httpx
 import pytest
 from corpus.client import __version__, api
-from corpus.client.api import Event, parsed, place
+from corpus.client.api import PING, Event, parsed, place
 from corpus.client.output import harmless, moment, size
 
 
@@ -23,6 +23,7 @@ def test_events_of_a_stream() -> None:
         'data: {"cut": "off"}',
     ]
     assert list(parsed(iter(lines))) == [
+        Event(None, PING, {}),
         Event("7", "operation.step", {"name": "DNS", "state": "done"}),
         Event(None, "message", {"": 3}),
     ]
