@@ -11,6 +11,8 @@ from pathlib import Path
 
 from .errors import ClientError, WrongUse
 
+#: What a guest says of a push that was only planned, and of one that would fail.
+_ONLY_PLANNED, _WOULD_FAIL = "Only planned (-o plan)", "It would fail."
 #: Who commits a folder that is no repository.
 _NOBODY = ("-c", "user.name=corpus", "-c", "user.email=corpus@localhost", "-c", "commit.gpgSign=false")
 
@@ -67,6 +69,26 @@ def push(folder: Path, url: str, refspec: str, options: Sequence[str], quiet: bo
     :param quiet: show git's words only when it fails
     """
     return _pushed(_argv(folder, "push", *options, "--", url, refspec), quiet)
+
+
+def planned(folder: Path, url: str, refspec: str, options: Sequence[str], quiet: bool) -> int:
+    """Let a guest tell what a push would change; return 0 when that would do, or git's exit status.
+
+    git's own cannot tell: the guest refuses a push that is only planned, whatever it thinks of it.
+    """
+    argv = _argv(folder, "push", "-o", "plan", *options, "--", url, refspec)
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as git:
+        said = ""
+        for line in git.stdout or ():
+            said += line
+            if not quiet and _ONLY_PLANNED not in said:
+                sys.stderr.write(line)
+                sys.stderr.flush()
+    if _ONLY_PLANNED not in said:
+        if quiet:
+            sys.stderr.write(said)
+        return git.returncode
+    return 1 if _WOULD_FAIL in said else 0
 
 
 def push_folder(folder: Path, url: str, branch: str, options: Sequence[str], quiet: bool) -> int:

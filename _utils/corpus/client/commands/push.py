@@ -58,7 +58,8 @@ def push(
 ) -> int:
     """Push PROJECT to GUEST with git: first its pillar, then the project, which deploys it while you watch.
 
-    The exit status is git's: what is refused is not deployed, and what ran before runs on.
+    The exit status is git's: what is refused is not deployed, and what ran before runs on. Of a plan it is 0 when a
+    deployment would do.
     """
     work = pushing.tree(directory)
     revision = pushing.revision(work, ref)
@@ -67,7 +68,7 @@ def push(
     if pillar is None and (kept := pushing.configured(work, _PILLAR)):
         pillar = work / Path(kept).expanduser()
     remotes = _remotes(call, guest, project)
-    asked = [word for option in [*options, *(["plan"] if call.plan else [])] for word in ("-o", option)]
+    asked = [word for option in options for word in ("-o", option)]
     new = pushing.there(work, remotes["project"], branch) != revision
     told: dict[str, Any] = {"guest": guest, "project": project, "revision": revision, "pillar": None, "status": 0}
     if pillar is not None and not call.plan:
@@ -76,7 +77,8 @@ def push(
             call, pillar, remotes["pillar"], branch, ["-o", "no-deploy"] if new else asked, force
         )
     if told["status"] == 0:
-        told["status"] = pushing.push(
+        do = pushing.planned if call.plan else pushing.push
+        told["status"] = do(
             work, remotes["project"], f"{revision}:refs/heads/{branch}", [*asked, *_forced(force)], call.out.as_json
         )
     if call.out.as_json:
