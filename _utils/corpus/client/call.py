@@ -97,8 +97,9 @@ class Call:
         if self.out.as_json:
             self.out.json(found)
         if found["state"] != "done":
-            hint = "What was begun is undone." if found["state"] == "undone" else self.how_to_resume(operation)
-            raise ClientError(f"{found['kind']} failed: {found['comment'] or 'no word of why'}. {hint}", FAILED)
+            why = str(found["comment"] or "no word of why").rstrip(".")
+            hint = "" if found["state"] == "undone" else f" {self.how_to_resume(operation)}"
+            raise ClientError(f"{found['kind']} failed: {why}.{hint}", FAILED)
         if not self.out.as_json:
             self.out.say(found["comment"] or "Done.", "green")
             if word := result(found.get("facts") or {}):

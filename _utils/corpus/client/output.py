@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
+#: What is copied and must not be broken.
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+#: Of what is known of one thing, that which is told in bytes.
+_BYTES = re.compile(r"(^|[._])(bytes|memory|storage\.size|free)$")
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -56,24 +61,26 @@ class Output:
         :param columns: ``key`` or ``key:kind``; a key may reach into mappings by dots, and a kind is ``bytes``, ``time``
             or ``seconds``
         """
-        found = [dict(row) for row in rows]
+        found = [dict(one) for one in rows]
         if self.as_json:
             self.json(found)
             return
         wanted = [column.partition(":")[::2] for column in columns]
         if not self.to_person:
-            for row in found:
-                self.line("\t".join(_plain(_reached(row, key)) for key, _kind in wanted))
+            for one in found:
+                self.line("\t".join(_plain(_reached(one, key)) for key, _kind in wanted))
             return
         if not found:
             self.say("There is none.", "dim")
             return
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for key, kind in wanted:
-            title = key.rsplit(".", 1)[-1].replace("_", " ")
-            table.add_column(title, justify="right" if kind in ("bytes", "seconds") else "left", overflow="fold")
-        for row in found:
-            table.add_row(*(_shown(_reached(row, key), kind) for key, kind in wanted))
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+        cells = [[_shown(_reached(one, key), kind) for key, kind in wanted] for one in found]
+        for at, (key, kind) in enumerate(wanted):
+            whole = any(_UUID.fullmatch(row[at].plain) for row in cells)
+            side: JustifyMethod = "right" if kind in ("bytes", "seconds") else "left"
+            table.add_column(key.rsplit(".", 1)[-1].replace("_", " "), justify=side, overflow="fold", no_wrap=whole)
+        for row in cells:
+            table.add_row(*row)
         self.out.print(table)
 
     def facts(self, facts: Mapping[str, Any]) -> None:
@@ -90,7 +97,8 @@ class Output:
         table.add_column(style="bold")
         table.add_column(overflow="fold")
         for key, value in flat:
-            table.add_row(key, _shown(value, "bytes" if key.endswith("bytes") else "time"))
+            if value not in (None, "", [], {}):
+                table.add_row(key, _shown(value, "bytes" if _BYTES.search(key) else "time"))
         self.out.print(table)
 
 
@@ -169,4 +177,4 @@ def moment(text: str) -> str:
         return harmless(text)
     if found.tzinfo is None:
         found = found.replace(tzinfo=datetime.timezone.utc)
-    return found.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return found.astimezone().strftime("%Y-%m-%d %H:%M")

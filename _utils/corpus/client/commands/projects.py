@@ -32,6 +32,7 @@ _DEPLOYMENTS = (
     "who",
     "comment",
 )
+_PROCESSES = ("type", "number", "state", "pid", "since:time", "memory:bytes", "cpu", "port", "release", "words")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 guest_option = click.option("--guest", help="On this guest; not set: the only one, or all of them.")
@@ -251,10 +252,7 @@ def status(call: Call, project: str, guest: str | None) -> None:
         return
     told = {key: value for key, value in found["status"].items() if key != "processes"}
     call.out.facts({"guest": found["guest"], **told})
-    processes = found["processes"]
-    call.out.rows(
-        processes, [key for key in processes[0] if not isinstance(processes[0][key], (dict, list))] if processes else []
-    )
+    call.out.rows(found["processes"], _PROCESSES)
 
 
 @command("open", HEADLINE, ("prod shop", "What visitors see"), ("prod", "The service's own pages"))
@@ -325,9 +323,7 @@ def logs(
 def scale(call: Call, project: str, counts: Sequence[str], guest: str | None) -> None:
     """Run so many processes of each type of PROJECT; without COUNTS, tell what runs."""
     if not counts:
-        call.out.rows(
-            call.api.get(place("projects", project, "status"), guest=guest)["processes"], ("name", "type", "state")
-        )
+        call.out.rows(call.api.get(place("projects", project, "status"), guest=guest)["processes"], _PROCESSES)
         return
     wanted = {}
     for word in counts:
