@@ -2,6 +2,7 @@
 
 import json
 import stat
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -286,6 +287,44 @@ def test_names(there: Web, laptop: Laptop) -> None:
     assert laptop.corpus("dns_zones", "prod").status == 3
     assert laptop.corpus("controller", "prod").status == 3
     assert laptop.corpus("resume", "prod").status == 3
+
+
+def test_what_has_no_command_of_its_own(there: Web, laptop: Laptop, tmp_path: Path) -> None:
+    there.person("root1", sysadmin=True)
+    root = Laptop(tmp_path / "root", there.url, "root1")
+    assert json.loads(laptop.ok("api", "prod", "get", "/guests/shop"))["name"] == "shop"
+    assert laptop.corpus("api", "prod", "GET", "guests").status == 2
+    assert laptop.corpus("api", "prod", "POST", "/guests", "--body", "{").status == 2
+    read = root.corpus("api", "prod", "GET", "/nodes/node1/settings", "--include")
+    tag = read.errors.strip().removeprefix("ETag: ")
+    change = ("api", "prod", "PUT", "/nodes/node1/settings", "--body", '{"slots": 7}')
+    assert root.corpus(*change).status == 6
+    root.ok(*change, "--header", f"If-Match: {tag}")
+    assert root.json("computenode_infos", "prod", "node1")["node"]["slots"] == 7
+    assert root.corpus(*change, "--header", f"If-Match: {tag}").status == 6
+
+    there.person("bob")  # who logged in is known
+    root.ok("grant", "prod", "p-1", "bob", "viewer", "--platform")
+    bob = Laptop(tmp_path / "bob", there.url, "bob")
+    assert [one["name"] for one in bob.json("guests", "prod")] == ["shop"]
+    root.ok("revoke", "prod", "p-1", "bob", "--platform")
+    assert bob.json("guests", "prod") == []
+
+
+def test_keys_and_people(laptop: Laptop, tmp_path: Path) -> None:
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "ada@laptop", "-f", tmp_path / "key"], check=True
+    )
+    private = laptop.corpus("key_add", "prod", str(tmp_path / "key"))
+    assert private.status == 2
+    assert ".pub" in private.errors
+    laptop.ok("key_add", "prod", str(tmp_path / "key.pub"))
+    (key,) = laptop.json("keys", "prod")
+    assert key["name"] == "ada@laptop"
+    assert laptop.json("people", "prod", "ada")["keys"] == {key["fingerprint"]: "ada@laptop"}
+    assert laptop.corpus("people", "prod", "bob").status in (3, 4)
+    laptop.ok("key_remove", "prod", key["fingerprint"])
+    assert laptop.json("keys", "prod") == []
 
 
 def test_tokens_and_the_audit(there: Web, laptop: Laptop) -> None:

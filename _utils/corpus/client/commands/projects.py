@@ -452,21 +452,33 @@ def stats(call: Call, project: str | None, weeks: int, guest: str | None) -> Non
 # --- people -----------------------------------------------------------------------------------------------------------
 
 
-@command("grant", HEADLINE, ("prod shop bob deployer", "Bob may push"), changes=True)
-@click.argument("project")
+on_platform = click.option("--platform", is_flag=True, help="WHERE is a platform's uuid: there, and on its guests.")
+
+
+@command(
+    "grant",
+    HEADLINE,
+    ("prod shop bob deployer", "Bob may push"),
+    (f"prod {_UUID} bob deployer --platform", "And log in to a platform's guests"),
+    changes=True,
+)
+@click.argument("where")
 @click.argument("person")
 @click.argument("role", type=click.Choice(_ROLES), default="deployer")
-@click.option("--email", help="Of a person who is not known yet.")
-def grant(call: Call, project: str, person: str, role: str, email: str | None) -> None:
-    """Give PERSON a ROLE in PROJECT: owner, deployer or viewer."""
+@click.option("--email", help="Of a person who is not known yet; in a project.")
+@on_platform
+def grant(call: Call, where: str, person: str, role: str, email: str | None, platform: bool) -> None:
+    """Give PERSON a ROLE in the project WHERE: owner, deployer or viewer."""
     body = _given(owner=person, role=role, email=email)
-    call.change("POST", place("projects", project, "roles"), body)
+    call.change("POST", place("platforms" if platform else "projects", where, "roles"), body)
 
 
 @command("revoke", HEADLINE, ("prod shop bob", "All that Bob is in it"), changes=True)
-@click.argument("project")
+@click.argument("where")
 @click.argument("person")
 @click.argument("role", type=click.Choice(_ROLES), required=False)
-def revoke(call: Call, project: str, person: str, role: str | None) -> None:
-    """Take from PERSON what they are in PROJECT, or ROLE alone."""
-    call.change("DELETE", place("projects", project, "roles", person), query={"role": role})
+@on_platform
+def revoke(call: Call, where: str, person: str, role: str | None, platform: bool) -> None:
+    """Take from PERSON what they are in the project WHERE, or ROLE alone."""
+    path = place("platforms" if platform else "projects", where, "roles", person)
+    call.change("DELETE", path, query={"role": role})
