@@ -1,9 +1,10 @@
 """The API, with a real master behind it: who gets in, what they see, and what they have done."""
 
+import datetime
 from collections.abc import Iterator
 
 import pytest
-from corpus.controller.registry.models import Audit, ComputeNode, Guest, IdempotencyKey, Owner, Platform
+from corpus.controller.registry.models import Audit, ComputeNode, Guest, IdempotencyKey, Owner, Platform, now
 from sqlalchemy import select
 
 from tests.web import PASSWORD, Web, web
@@ -79,6 +80,27 @@ def test_the_same_request_with_the_same_key_is_done_once(there: Web) -> None:
     with there.registry.reading() as session:
         keys = session.scalars(select(IdempotencyKey).where(IdempotencyKey.key == "ada-1")).all()
         assert [(one.status, one.answer) for one in keys] == [(202, first.json())]
+
+
+def test_a_request_that_is_not_answered_yet_is_not_done_twice(there: Web) -> None:
+    """The first one's process took the key, and did not say what came of it."""
+    ada = there.person("ada")
+    key = {"Idempotency-Key": "ada-3"}
+    first = ada.post("/owners/ada/keys", headers=key, json={"public": "ssh-ed25519 nonsense"})
+    assert first.status_code == 422  # nothing was begun, so that the key is free again
+    named = {"platform": "p-1", "name": "slow"}
+    assert ada.post("/guests", headers=key, json=named).status_code == 202
+
+    def unanswered(seconds: float) -> None:
+        with there.registry.session() as session:
+            row = session.scalars(select(IdempotencyKey).where(IdempotencyKey.key == "ada-3")).one()
+            row.status, row.answer, row.created = None, None, now() - datetime.timedelta(seconds=seconds)
+
+    unanswered(1)
+    again = ada.post("/guests", headers=key, json=named)
+    assert (again.status_code, again.headers["Retry-After"]) == (409, "1")
+    unanswered(600)  # that process died
+    assert "Idempotency-Replayed" not in ada.post("/guests", headers=key, json=named).headers
 
 
 def test_a_key_of_a_request_that_was_refused_may_be_used_again(there: Web) -> None:
