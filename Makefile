@@ -64,5 +64,5 @@ debian: ## name the Debian packages that are missing; as root, install them
 	tools/debian $(TEST_PACKAGES)
 
 clean: ## remove what make made
-	rm -rf .venv build dist docs/_build *.egg-info _utils/*.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv build dist docs/_build *.egg-info _utils/*.egg-info client/build client/*.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
