@@ -351,6 +351,160 @@ def switchmode(uuid: str, mode: str, test: bool = False, caller: str | None = No
     return operations.asked(globals(), "compute_node.switchmode", test, caller, platform=uuid, mode=mode)
 
 
+def configure(
+    node: str,
+    settings: dict[str, Any] | None = None,
+    slots: int | None = None,
+    test: bool = False,
+    caller: str | None = None,
+) -> dict[str, Any]:
+    """
+    Set what people set of a compute node, all of it.
+
+    node
+        The compute node.
+
+    settings
+        What its pillar says beside what the registry computes; not set: nothing.
+
+    slots
+        How many guests it may have; not set: as many as there is room for.
+
+    test
+        Tell what would be done, and do nothing.
+
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
+    Returns: ``{name, result, changes, comment, operation, steps}``
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run mc_compute_node.configure node1 slots=40 settings='{firewall: []}'
+    """
+    return operations.asked(
+        globals(), "compute_node.configure", test, caller, node=node, settings=settings, slots=slots
+    )
+
+
+def platform_create(
+    node: str,
+    platform_type: str = "prod",
+    mode: str | None = None,
+    owner: str | None = None,
+    settings: dict[str, Any] | None = None,
+    test: bool = False,
+    caller: str | None = None,
+) -> dict[str, Any]:
+    """
+    Make one more platform on a compute node: a tenant's environment.
+
+    node
+        The compute node.
+
+    platform_type
+        ``dev``, ``staging`` or ``prod``: what its guests are for.
+
+    mode
+        ``editable``, ``cooking`` or ``final``; not set: the one of its type.
+
+    owner
+        Whose it is.
+
+    settings
+        What the pillar of its guests says beside what the registry computes.
+
+    test
+        Tell what would be done, and do nothing.
+
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
+    Returns: ``{name, result, changes, comment, operation, steps, facts: {platform}}``
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run mc_compute_node.platform_create node1 staging owner=ada
+    """
+    return operations.asked(
+        globals(),
+        "platform.create",
+        test,
+        caller,
+        node=node,
+        type=platform_type,
+        mode=mode,
+        owner=owner,
+        settings=settings,
+    )
+
+
+def platform_configure(
+    uuid: str,
+    owner: str | None = None,
+    settings: dict[str, Any] | None = None,
+    test: bool = False,
+    caller: str | None = None,
+) -> dict[str, Any]:
+    """
+    Set what people set of a platform, all of it.
+
+    uuid
+        Of the platform.
+
+    owner
+        Whose it is; not set: nobody's.
+
+    settings
+        What the pillar of its guests says beside what the registry computes; not set: nothing.
+
+    test
+        Tell what would be done, and do nothing.
+
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
+    Returns: ``{name, result, changes, comment, operation, steps}``
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run mc_compute_node.platform_configure 1b4e28ba-2fa1-11d2-883f-0016d3cca427 owner=ada
+    """
+    return operations.asked(
+        globals(), "platform.configure", test, caller, platform=uuid, owner=owner, settings=settings
+    )
+
+
+def platform_delete(uuid: str, test: bool = False, caller: str | None = None) -> dict[str, Any]:
+    """
+    Remove a platform that has no guests.
+
+    uuid
+        Of the platform.
+
+    test
+        Tell what would be done, and do nothing.
+
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
+    Returns: ``{name, result, changes, comment, operation, steps}``
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run mc_compute_node.platform_delete 1b4e28ba-2fa1-11d2-883f-0016d3cca427
+    """
+    return operations.asked(globals(), "platform.delete", test, caller, platform=uuid)
+
+
 def add_key(node: str, key: str, test: bool = False, caller: str | None = None) -> dict[str, Any]:
     """
     Let a public ssh key in, as root.

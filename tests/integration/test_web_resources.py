@@ -270,3 +270,13 @@ def test_a_token_reads_what_it_is_good_for(there: Web, ada: Any) -> None:
         assert narrow.get(path).status_code == 403, path
         assert reader.get(path).status_code == 200, path
     assert reader.post("/guests/shop1/stop").status_code == 403
+
+
+def test_the_same_is_done_at_the_master(there: Web, root: Any) -> None:
+    made = there.master.ok("mc_compute_node.platform_create", "node2", "dev")["facts"]["platform"]
+    assert root.get(f"/platforms/{made}").json()["operation_mode"] == "editable"
+    there.master.ok("mc_compute_node.platform_configure", made, owner="ada")
+    assert root.get(f"/platforms/{made}/settings").json() == {"owner": "ada", "settings": {}}
+    there.master.ok("mc_compute_node.platform_delete", made)
+    assert root.get(f"/platforms/{made}").status_code == 404
+    assert "no number" in there.master.refused("mc_compute_node.configure", "node2", slots=0)
