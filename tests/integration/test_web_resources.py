@@ -280,3 +280,9 @@ def test_the_same_is_done_at_the_master(there: Web, root: Any) -> None:
     there.master.ok("mc_compute_node.platform_delete", made)
     assert root.get(f"/platforms/{made}").status_code == 404
     assert "no number" in there.master.refused("mc_compute_node.configure", "node2", slots=0)
+
+
+def test_a_moment_is_no_number(root: Any) -> None:
+    assert root.get("/audit", params={"until": "0.5"}).status_code == 422
+    assert root.get("/audit", params={"until": "2020-01-31T12:00:00"}).status_code == 422
+    assert root.get("/audit", params={"until": "2020-01-31T12:00:00Z"}).json()["items"] == []

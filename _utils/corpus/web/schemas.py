@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import re
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Path, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from corpus.errors import UsageError
 
@@ -76,6 +77,15 @@ class OperationDetail(OperationInfo):
     steps: list[StepInfo]
 
 
+def _dated(value: Any) -> Any:
+    """Refuse a number, which would be taken for seconds since 1970."""
+    if isinstance(value, str) and re.match(r"\d{4}-", value) is None:
+        raise ValueError("a moment begins with its date: 2026-01-31T12:00:00Z")
+    return value
+
+
+#: A moment, with its zone.
+Moment = Annotated[AwareDatetime, BeforeValidator(_dated)]
 #: Any text of one line.
 LINE = r"^[^\x00-\x1f\x7f]*$"
 #: What a thing is called by in an address: its name, its uuid, or the id of its minion.

@@ -6,13 +6,13 @@ import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 from sqlalchemy import or_, select
 
 from corpus.controller.registry.models import Audit
 from corpus.errors import UsageError
 from corpus.web.login import Asking
-from corpus.web.schemas import After, Limit, Page
+from corpus.web.schemas import After, Limit, Moment, Page
 from corpus.web.service import Serving
 
 router = APIRouter(tags=["audit"])
@@ -47,8 +47,8 @@ def list_audit(
     action: Annotated[str | None, _word("An action such as `guest.create`, or a noun: `guest`")] = None,
     subject: Annotated[str | None, _word("Such as `guest:shop`")] = None,
     operation: Annotated[str | None, _word("An operation's uuid")] = None,
-    since: Annotated[AwareDatetime | None, Query(description="From this moment on")] = None,
-    until: Annotated[AwareDatetime | None, Query(description="Before this moment")] = None,
+    since: Annotated[Moment | None, Query(description="From this moment on")] = None,
+    until: Annotated[Moment | None, Query(description="Before this moment")] = None,
 ) -> Page[AuditInfo]:
     """Who asked for what, newest first: one's own requests; sysadmins see everybody's."""
     service.allowed(caller, "audit.view", {})
