@@ -40,7 +40,7 @@ lab: venv ## the tests that run machines of their own (LXC); as root
 	$(BIN)/pytest --numprocesses $(JOBS) --dist loadscope --no-loadscope-reorder tests/lab
 
 controller: venv ## make this machine the cloud controller; as root. ARGS='--zone corpus.example.org --master-address 192.0.2.1'
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -e '.[controller]'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -e '.[web]'
 	$(BIN)/python tools/controller.py $(ARGS)
 
 check: venv ## format, lint, types, imports between rooms, sls

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from corpus import files, tree
-from corpus.controller import access
+from corpus.controller import access, webservice
 from corpus.controller.settings import Settings
 from corpus.errors import ConfigurationError, CorpusError, UsageError
 from corpus.identifiers import shown
@@ -33,6 +33,8 @@ PACKAGES = ("mmdebstrap", "openssh-client", "rsync", "zstd")
 LDAP_PACKAGES = ("gcc", "libldap-dev", "libsasl2-dev", "python3-dev")
 #: Where events of minions lead
 REACTOR = ("salt/minion/*/start", "corpus/deployment/*/*/end")
+#: What Salt asks PAM with: of a link, such as an environment's Python is, it takes what that leads to, which lacks Salt
+PAM_PYTHON = "corpus-python"
 #: Seconds that PowerDNS gets to answer after it was started
 ANSWERING = 30
 
@@ -62,6 +64,8 @@ class Wish:
     :param admins: Unix group (or LDAP group) whose people may call every runner
     :param ldap: who people are is LDAP's to say: ``uri``, ``basedn``, ``binddn``, ``bind_password_file``, ``filter`` …,
         as Salt's ``auth.ldap.*``; empty: PAM's
+    :param web: the web service: ``url``, ``listen``, ``port``, ``certificate`` and ``key``, ``session_hours``, ``registry``
+        (where the controller's is PostgreSQL: with a role of the service's own); empty: there is none
     :param dns_database: where PowerDNS keeps zones: ``host``, ``port``, ``dbname``, ``user``, ``password_file`` of a
         PostgreSQL database; empty: SQLite
     :param dns_addresses: where PowerDNS answers
@@ -75,12 +79,15 @@ class Wish:
     :param dns_folder: absolute path of PowerDNS' configuration
     :param dns_home: absolute path of the folder with PowerDNS' database, for SQLite
     :param dns_user: that PowerDNS runs as; empty: us
+    :param web_folder: absolute path of the web service's configuration
+    :param web_user: that the web service runs as
     :param systemd: whether services are started by systemd; None: when it runs
     """
 
     settings: Mapping[str, Any]
     admins: str = "corpus-admins"
     ldap: Mapping[str, Any] = field(default_factory=dict)
+    web: Mapping[str, Any] = field(default_factory=dict)
     dns_database: Mapping[str, Any] = field(default_factory=dict)
     dns_addresses: tuple[str, ...] = ("0.0.0.0", "::")  # noqa: S104 - a name server answers everybody
     dns_port: int = 53
@@ -93,6 +100,8 @@ class Wish:
     dns_folder: Path = Path("/etc/powerdns")
     dns_home: Path = Path("/var/lib/powerdns")
     dns_user: str = "pdns"
+    web_folder: Path = Path("/etc/corpus")
+    web_user: str = webservice.IDENTITY
     systemd: bool | None = None
 
     def __post_init__(self) -> None:
@@ -109,7 +118,9 @@ class Wish:
                     raise ConfigurationError(f"{what}.{key} has more than one line.")
         for address in (self.interface, *self.dns_addresses):
             access.host(address)
-        self.read()
+        settings = self.read()
+        if self.web:
+            webservice.checked(self.web, settings)
 
     @property
     def own_dns(self) -> bool:
@@ -130,6 +141,9 @@ class Wish:
             given["dns"] = {"url": f"http://127.0.0.1:{self.dns_api_port}", "api_key_file": str(key_file)}
         given.setdefault("nameservers", [f"ns1.{zone}"])
         given["admins"] = self.admins
+        if self.web:
+            given.setdefault("registry_url", webservice.own_registry(Path(given.get("home", Settings.home))))
+            given["web_url"] = str(self.web.get("url", "")).rstrip("/")
         return given
 
     def read(self) -> Settings:
@@ -180,16 +194,24 @@ def controller(wish: Wish, test: bool = False, say: Callable[[str], None] = lamb
     if os.geteuid() != 0 and not test:
         raise CorpusError("A controller is made by root: run this as root.")
     changes: dict[str, Any] = {}
+    if wish.web:
+        webservice.packages()
     if not test:
-        _home(settings, changes)
+        _home(wish, settings, changes)
     say("packages, configuration, services")
-    failures = _states(wish, settings, changes, test)
+    told = _pillar(wish, settings)  # once: it may have a password that is made up
+    failures = _states(told, changes, test, "corpus.controller")
     waiting: list[str] = []
     if not failures:
         say("registry, keys, zone")
-        _registry(settings, changes, test)
+        _registry(wish, settings, changes, test)
         _key(settings, changes, test)
         waiting = _zone(wish, settings, changes, test)
+    if wish.web and not failures:
+        say("web service")
+        if not test and (reason := webservice.unreachable(wish.web_user)):
+            (failures if wish.runs_systemd else waiting).append(reason)
+        failures += _states(told, changes, test, "corpus.controller.web")
     start = [] if wish.runs_systemd else _to_start(wish)
     return {
         "result": False if failures else (None if test and changes else True),
@@ -210,32 +232,33 @@ def _comment(failures: list[str], waiting: list[str], changes: Mapping[str, Any]
     return " ".join([*words, *waiting])
 
 
-def _home(settings: Settings, changes: dict[str, Any]) -> None:
+def _home(wish: Wish, settings: Settings, changes: dict[str, Any]) -> None:
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    settings.home.chmod(0o700)
+    if not wish.web:
+        settings.home.chmod(0o700)
     if settings.dns and settings.dns.api_key_file.parent == settings.home and not settings.dns.api_key_file.exists():
         files.write(settings.dns.api_key_file, secrets.token_hex(32) + "\n", 0o600)
         changes["key of PowerDNS' API"] = "made"
 
 
-def _states(wish: Wish, settings: Settings, changes: dict[str, Any], test: bool) -> list[str]:
+def _states(told: Mapping[str, Any], changes: dict[str, Any], test: bool, name: str) -> list[str]:
     """Apply the states; collect what they change, and return the complaints of those that failed."""
     with warnings.catch_warnings(), _minion() as call:
         # What Python thinks of the modules that Salt imports is not for the caller.
         warnings.filterwarnings("ignore", category=DeprecationWarning)
-        done = call("state.apply", "corpus.controller", pillar={"controller": _pillar(wish, settings)}, test=test)
+        done = call("state.apply", name, pillar={"controller": told}, test=test)
     if not isinstance(done, Mapping):
-        return [f"The states corpus.controller cannot be read: {' '.join(map(str, done))}"]
+        return [f"The states {name} cannot be read: {' '.join(map(str, done))}"]
     failures = []
     for key, state in sorted(done.items(), key=lambda item: item[1].get("__run_num__", 0)):
-        name = state.get("__id__", key)
+        part = state.get("__id__", key)
         if state["result"] is False:
             if "requisite failed" not in state["comment"]:
-                failures.append(f"{name}: {_reason(str(state['comment']))}")
+                failures.append(f"{part}: {_reason(str(state['comment']))}")
         elif state["changes"] or (test and state["result"] is None):
-            changes[name] = " ".join(str(state["comment"]).split())[:160]
+            changes[part] = " ".join(str(state["comment"]).split())[:160]
     if not failures and any(state["result"] is False for state in done.values()):
-        failures.append("The states corpus.controller depend on one another in a circle.")
+        failures.append(f"The states {name} depend on one another in a circle.")
     return failures
 
 
@@ -251,6 +274,7 @@ def _pillar(wish: Wish, settings: Settings) -> dict[str, Any]:
         "packages": [*PACKAGES, *(LDAP_PACKAGES if wish.ldap else ()), *_dns_packages(wish)],
         "ldap": bool(wish.ldap),
         "python": sys.executable,
+        "pam_python": None if wish.ldap else str(wish.configuration / PAM_PYTHON),
         "systemd": wish.runs_systemd,
         # A runner inside of this very master must live to tell.
         "restart": "/salt-master.service" not in Path("/proc/self/cgroup").read_text(),
@@ -261,7 +285,15 @@ def _pillar(wish: Wish, settings: Settings) -> dict[str, Any]:
         "group": wish.admins if not wish.ldap and wish.root == Path("/") else None,
         "master": master_configuration(wish),
         "dns": _dns(wish, settings) if wish.own_dns else None,
+        "web": _web(wish, settings) if wish.web else None,
     }
+
+
+def _web(wish: Wish, settings: Settings) -> dict[str, Any]:
+    people = "ldap" if wish.ldap else "pam"
+    return webservice.pillar(
+        wish.web, settings, wish.web_folder, wish.web_user, people, wish.return_port, wish.interface
+    )
 
 
 def _dns_packages(wish: Wish) -> list[str]:
@@ -308,7 +340,11 @@ def master_configuration(wish: Wish) -> dict[str, Any]:
         "file_roots": {"base": [str(tree.folder()), "/srv/salt"]},
         "pillar_roots": {"base": ["/srv/pillar"]},
         "ext_pillar": [{"mc_corpus": {}}],
-        "external_auth": {"ldap" if wish.ldap else "pam": {f"{wish.admins}%": everything}},
+        "external_auth": {
+            "ldap" if wish.ldap else "pam": {f"{wish.admins}%": everything},
+            **({"file": webservice.eauth(wish.web_folder)} if wish.web else {}),
+        },
+        **({} if wish.ldap else {"auth.pam.python": str(wish.configuration / PAM_PYTHON)}),
         "schedule": {"corpus-resume": {"function": "mc_controller.resume", "minutes": 5, "run_on_start": True}},
         "engines": [{"mc_controller": {}}],
         "reactor": [{tag: ["salt://corpus/reactor/heard.sls"]} for tag in REACTOR],
@@ -327,7 +363,7 @@ def _secret(path: object) -> str:
         return ""
 
 
-def _registry(settings: Settings, changes: dict[str, Any], test: bool) -> None:
+def _registry(wish: Wish, settings: Settings, changes: dict[str, Any], test: bool) -> None:
     from corpus.controller.registry import migrations
     from corpus.controller.registry.store import Registry
 
@@ -335,6 +371,8 @@ def _registry(settings: Settings, changes: dict[str, Any], test: bool) -> None:
     if test and url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
         changes["registry"] = "would be made"
         return
+    if wish.web and not test and webservice.moved(settings):
+        changes["registry's place"] = url.removeprefix("sqlite:///")
     registry = Registry(url, settings.key_file)
     try:
         if registry.revision() != migrations.HEAD:
@@ -343,6 +381,8 @@ def _registry(settings: Settings, changes: dict[str, Any], test: bool) -> None:
                 registry.upgrade()
     finally:
         registry.close()
+    if wish.web and not test:
+        webservice.shared(settings, wish.web_user)
 
 
 def _key(settings: Settings, changes: dict[str, Any], test: bool) -> None:
@@ -398,7 +438,12 @@ def _to_start(wish: Wish) -> list[str]:
     """Command lines, for a machine whose services nobody starts."""
     programs = Path(sys.executable).parent
     lines = [f"pdns_server --config-dir={wish.dns_folder} --daemon=yes --guardian=yes"] if wish.own_dns else []
-    return [*lines, f"{programs}/salt-master -c {wish.configuration} -d"]
+    lines.append(f"{programs}/salt-master -c {wish.configuration} -d")
+    if wish.web:
+        who = f"--reuid={wish.web_user} --regid={webservice.group(wish.web_user)} --init-groups"
+        port = " --inh-caps=+net_bind_service --ambient-caps=+net_bind_service" if webservice.low(wish.web) else ""
+        lines.append(f"setpriv {who}{port} {programs}/corpus-web --settings {wish.web_folder}/web.yaml")
+    return lines
 
 
 @contextmanager

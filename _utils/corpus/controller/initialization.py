@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from corpus.controller import bootstrap
+from corpus.controller import bootstrap, webservice
 from corpus.controller.settings import Settings
 from corpus.errors import CorpusError, UsageError
 
@@ -76,4 +76,8 @@ def _as_it_is(opts: Mapping[str, Any]) -> dict[str, Any]:
         found["configuration"] = str(Path(str(opts["conf_file"])).parent)
     if len(groups) == 1:
         found["admins"] = groups[0]
+    service = auth.get("file") or {}
+    if webservice.IDENTITY in service:
+        folder = Path(str(service.get("^filename"))).parent
+        found |= {"web_folder": str(folder), "web": webservice.as_it_is(folder, settings)}
     return found

@@ -68,6 +68,7 @@ class Settings:
     :param ssh_ports: first port of a node that leads to a guest's ssh
     :param public_addresses: at which the controller itself is reached
     :param admins: the group (LDAP's or Unix') whose people are sysadmins
+    :param web_url: at which people reach the web service; empty: there is none
     """
 
     home: Path = Path("/srv/corpus")
@@ -82,6 +83,7 @@ class Settings:
     ssh_ports: int = 40000
     public_addresses: tuple[str, ...] = ()
     admins: str = "corpus-admins"
+    web_url: str = ""
 
     def __post_init__(self) -> None:
         if not self.registry_url:

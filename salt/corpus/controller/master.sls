@@ -10,6 +10,22 @@ controller-administrators:
     - system: true
 {%- endif %}
 
+{%- if controller["pam_python"] %}
+
+# Salt asks PAM with a Python that is no link, or it would not be the one of its own environment.
+controller-pam-python:
+  file.managed:
+    - name: {{ controller["pam_python"] }}
+    - contents: |
+        #!/bin/sh
+        exec {{ controller["python"] }} "$@"
+    - mode: "0755"
+    - makedirs: true
+    - dir_mode: "0755"
+    - require_in:
+      - file: controller-master-configuration
+{%- endif %}
+
 controller-master-configuration:
   file.managed:
     - name: {{ controller["configuration"] }}/master.d/corpus.conf
