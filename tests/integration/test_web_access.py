@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from corpus.controller.credentials import Credentials
 from corpus.controller.registry.models import AccessToken, ComputeNode, Event, Guest, Owner, now
 from sqlalchemy import select, update
 
@@ -133,6 +134,44 @@ def test_the_audit_tells_who_did_what_to_themselves_and_all_to_sysadmins(
     assert root.get("/audit", params={"until": "2000-01-01T00:00:00Z"}).json()["items"] == []
     assert root.get("/audit?after=x").status_code == 422
     assert token not in root.get("/audit").text
+
+
+def test_a_link_shows_a_password_once_to_whoever_has_its_token(
+    there: Web, ada: httpx.Client, root: httpx.Client
+) -> None:
+    with there.registry.session() as session:
+        uuid = session.scalars(select(Guest.uuid).where(Guest.name == "shop")).one()
+        Credentials.of(there.registry).store(session, f"guest:{uuid}", "root", "w0rd of shop")
+    assert there.person("bob").post("/guests/shop/credentials").status_code == 404
+    answer = ada.post("/guests/shop/credentials")
+    assert answer.status_code == 201, answer.text
+    token = answer.json()["token"]
+    assert answer.json()["url"] == f"{there.url}/links#{token}"
+    stranger = there.client()
+    assert stranger.get("/links").status_code == 405  # what reads ahead uses nothing up
+    shown = stranger.post("/links", json={"token": token})
+    assert shown.json() == {"subject": "guest:shop", "name": "root", "value": "w0rd of shop"}
+    for wrong in (token, "x" * 40, token):
+        refused = stranger.post("/links", json={"token": wrong})
+        assert refused.status_code == 404
+        assert "This link shows nothing" in refused.json()["detail"]
+    page = httpx.get(f"{there.url}/links")
+    assert 'name="token"' in page.text
+    token = ada.post("/guests/shop/credentials").json()["token"]
+    assert "w0rd of shop" in httpx.post(f"{there.url}/links", data={"token": token}).text
+    audit = root.get("/audit?action=link").json()["items"]
+    told = [(one["status"], one["subject"], one["detail"]) for one in audit]
+    assert told == [(200, "guest:shop", "root"), *[(404, None, None)] * 3, (200, "guest:shop", "root")]
+    jobs = [path.read_bytes() for path in (there.master.folder / "master").rglob("*") if path.is_file()]
+    for said in (root.get("/audit").text, there.log.read_text(), *(one.decode(errors="replace") for one in jobs)):
+        assert token not in said
+        assert "w0rd of shop" not in said
+
+
+def test_too_many_wrong_tokens_are_not_even_tried(there: Web) -> None:
+    answers = [there.client().post("/links", json={"token": "x" * 40}) for _ in range(6)]
+    assert answers[-1].status_code == 429
+    assert "Retry-After" in answers[-1].headers
 
 
 def test_too_many_wrong_passwords_are_not_even_tried(there: Web) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from corpus.controller import identities, operations
+from corpus.controller import guests, identities, operations
 from corpus.controller.questions import question
 
 if TYPE_CHECKING:
@@ -30,3 +30,11 @@ def plan(cloud: Cloud, arguments: Mapping[str, Any]) -> dict[str, Any]:
     kind, given, who = str(arguments["kind"]), dict(arguments["arguments"]), str(arguments["who"])
     identities.check(cloud, who, kind, given)
     return operations.run(cloud, kind, given, who, test=True)
+
+
+@question("guest.credentials")
+def credentials(cloud: Cloud, arguments: Mapping[str, Any]) -> None:
+    """Make a link to a guest's password: name, digest (of the link's token), key (of the token, sealed)."""
+    name = str(arguments["name"])
+    key = cloud.sealing.unseal(str(arguments["key"]), f"guest.credentials:{name}")
+    guests.link_for(cloud, name, str(arguments["digest"]), key)

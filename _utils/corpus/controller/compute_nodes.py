@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from corpus import identifiers
-from corpus.controller import guests, names, operations, owners, wiring
+from corpus.controller import guests, links, names, operations, owners, wiring
 from corpus.controller.operations import Run, Step
 from corpus.errors import CorpusError, MinionFailed, UsageError
 from corpus.identifiers import shown
@@ -495,7 +495,7 @@ def _mail(run: Run) -> str | None:
         "",
         f"Pages of guests:  http://<name>.{data['name']}/ and https://<name>.{data['name']}/",
         f"ssh:              ssh -p {arguments.get('port') or 22} root@{data['name']}",
-        f"password:         salt-run mc_guest.redeem {token}   (shows it once)",
+        f"password:         {links.address(run.cloud.settings.web_url, token)}   (shows it once)",
         f"platform:         {data['platform']} ({arguments['platform_type']})",
         f"network:          {data['network']}, {data['network6']}",
         "",

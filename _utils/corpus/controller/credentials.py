@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import hashlib
 import json
 import os
 import secrets
@@ -18,10 +17,11 @@ import string
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from corpus import files
+from corpus.controller import links
 from corpus.controller.registry import turns
 from corpus.controller.registry.models import Credential, OneTimeLink, now
 from corpus.controller.registry.store import Registry
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 #: Without characters that one takes for another.
 _ALPHABET = "".join(sorted(set(string.ascii_letters + string.digits) - set("0O1lI")))
-#: How long a link shows what it was made for.
-LIFETIME = datetime.timedelta(days=7)
 
 
 def subject(kind: str, uuid: str) -> str:
@@ -69,6 +67,7 @@ class Credentials:
             session.add(Credential(subject=subject, name=name, value=encrypted))
         else:
             found.value, found.changed = encrypted, now()
+            session.execute(delete(OneTimeLink).where(OneTimeLink.credential_id == found.id))  # they show the old one
         session.flush()
 
     def read(self, session: Session, subject: str, name: str) -> str:
@@ -102,32 +101,30 @@ class Credentials:
         session.flush()
         return len(gone)
 
-    def link(self, session: Session, subject: str, name: str, lifetime: datetime.timedelta = LIFETIME) -> str:
-        """Return a token that shows a secret once, until its lifetime is over. Only the token's digest is kept."""
+    def link(self, session: Session, subject: str, name: str, lifetime: datetime.timedelta = links.LIFETIME) -> str:
+        """Return a token that shows a secret once, until its lifetime is over. The token itself is kept nowhere."""
+        token = links.new_token()
+        self.link_for(session, subject, name, links.digest(token), links.key(token), lifetime)
+        return token
+
+    def link_for(
+        self,
+        session: Session,
+        subject: str,
+        name: str,
+        digest: str,
+        key: str,
+        lifetime: datetime.timedelta = links.LIFETIME,
+    ) -> None:
+        """Make a link whose token somebody else made.
+
+        :param digest: of the token
+        :param key: of the token
+        """
         found = _find(session, subject, name)
         if found is None:
             raise CorpusError(f"There is no credential {name!r} of {subject} to make a link to.")
-        session.execute(delete(OneTimeLink).where(OneTimeLink.expires < now()))
-        token = secrets.token_urlsafe(32)
-        session.add(OneTimeLink(credential_id=found.id, token_digest=_digest(token), expires=now() + lifetime))
-        session.flush()
-        return token
-
-    def redeem(self, session: Session, token: str) -> tuple[str, str, str]:
-        """Return the subject, name and value that a link shows, which it does not do again.
-
-        :raises CorpusError: the link was used, is too old, or never was: who asks is not told which
-        """
-        found = session.scalar(
-            update(OneTimeLink)
-            .where(OneTimeLink.token_digest == _digest(token), OneTimeLink.used.is_(None), OneTimeLink.expires > now())
-            .values(used=now())
-            .returning(OneTimeLink.credential_id)
-        )
-        credential = None if found is None else session.get(Credential, found)
-        if credential is None:
-            raise CorpusError("This link shows nothing: it was used already, or is too old.")
-        return credential.subject, credential.name, self.decrypted(credential)
+        links.make(session, found.id, (subject, name, self.decrypted(found)), digest, key, lifetime)
 
     def count(self, registry: Registry) -> int:
         """Return how many secrets there are."""
@@ -215,7 +212,3 @@ class Credentials:
 def _find(session: Session, subject: str, name: str) -> Credential | None:
     wanted = select(Credential).where(Credential.subject == subject, Credential.name == name)
     return session.scalar(wanted.execution_options(populate_existing=True))
-
-
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from corpus import identifiers
-from corpus.controller import admission, names, operations, owners, privileges, projects, wiring
+from corpus.controller import admission, links, names, operations, owners, privileges, projects, wiring
 from corpus.controller.operations import Run, Step
 from corpus.errors import CorpusError, UsageError
 from corpus.identifiers import shown
@@ -486,7 +486,7 @@ def _mail(run: Run) -> str | None:
         f"Pages:     http://{host}/ and https://{host}/",
         f"ssh:       ssh -p {facts['ssh_port']} root@{host}",
         *(f"git push:  {url}" for url in (run.data.get("remotes") or {}).values()),
-        f"password:  salt-run mc_guest.redeem {token}   (shows it once)",
+        f"password:  {links.address(run.cloud.settings.web_url, token)}   (shows it once)",
         "",
         f"It was asked for by {run.who}.",
     ]
@@ -812,11 +812,22 @@ def link(cloud: Cloud, name: str, test: bool = False) -> dict[str, str]:
             return {"link": "", "show": f"It would show the password of {wiring.guest(session, name).name} once."}
     with cloud.registry.session() as session:
         token = credentials(cloud).link(session, f"guest:{wiring.guest(session, name).uuid}", "root")
-    return {"link": token, "show": f"salt-run mc_guest.redeem {token}"}
+    return {"link": token, "show": links.address(cloud.settings.web_url, token)}
+
+
+def link_for(cloud: Cloud, name: str, digest: str, key: str) -> None:
+    """Make a link that shows a guest's root password once, whose token somebody else made.
+
+    :param digest: of the token
+    :param key: of the token
+    """
+    with cloud.registry.session() as session:
+        subject = f"guest:{wiring.guest(session, name).uuid}"
+        credentials(cloud).link_for(session, subject, "root", digest, key)
 
 
 def redeemed(cloud: Cloud, token: str) -> dict[str, str]:
     """Return what a link shows."""
     with cloud.registry.session() as session:
-        subject, name, value = credentials(cloud).redeem(session, str(token))
+        subject, name, value = links.redeem(session, str(token))
     return {"subject": subject, "name": name, "value": value}

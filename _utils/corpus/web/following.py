@@ -36,6 +36,7 @@ class Feed:
         self._service = service
         self._followers: set[asyncio.Queue[Event]] = set()
         self._reader: asyncio.Task[None] | None = None
+        self._starting = asyncio.Lock()
 
     @property
     def followers(self) -> int:
@@ -53,9 +54,10 @@ class Feed:
         queue: asyncio.Queue[Event] = asyncio.Queue(2000)
         self._followers.add(queue)
         try:
-            if self._reader is None or self._reader.done():
-                newest = await run_in_threadpool(following.newest, self._service.registry)
-                self._reader = asyncio.create_task(self._read(newest))
+            async with self._starting:  # of many who come at once, one starts the reader
+                if self._reader is None or self._reader.done():
+                    newest = await run_in_threadpool(following.newest, self._service.registry)
+                    self._reader = asyncio.create_task(self._read(newest))
             sight = _Sight(self._service, caller)
             seen = last or 0
             if last is not None:

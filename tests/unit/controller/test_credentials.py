@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from corpus.controller import links
 from corpus.controller.credentials import Credentials, new_password
 from corpus.controller.registry.models import Credential, OneTimeLink
 from corpus.controller.registry.store import Registry
@@ -56,18 +57,33 @@ def test_a_link_shows_a_secret_once(registry: Registry, credentials: Credentials
         credentials.store(session, SUBJECT, "root", "s3cret")
         token = credentials.link(session, SUBJECT, "root")
         old = credentials.link(session, SUBJECT, "root", datetime.timedelta(seconds=-1))
-        assert token not in str(session.execute(text("SELECT * FROM one_time_links")).all())
+        kept = str(session.execute(text("SELECT * FROM one_time_links")).all())
+        assert token not in kept
+        assert links.key(token) not in kept
+    registry.key_file.rename(registry.key_file.with_suffix(".away"))  # it is not needed to show what a link shows
     with registry.session() as session:
-        assert credentials.redeem(session, token) == (SUBJECT, "root", "s3cret")
+        assert links.redeem(session, token) == (SUBJECT, "root", "s3cret")
+    registry.key_file.with_suffix(".away").rename(registry.key_file)
+    with registry.reading() as session:
+        assert {row.value for row in session.scalars(select(OneTimeLink).where(OneTimeLink.used.is_not(None)))} == {b""}
     for wrong in (token, old, "nonsense", ""):
         with registry.session() as session, pytest.raises(CorpusError, match="This link shows nothing"):
-            credentials.redeem(session, wrong)
+            links.redeem(session, wrong)
     with registry.session() as session:
         credentials.link(session, SUBJECT, "root")
         credentials.forget(session, SUBJECT)
         assert session.scalars(select(OneTimeLink)).all() == []
         with pytest.raises(CorpusError, match="to make a link to"):
             credentials.link(session, SUBJECT, "root")
+
+
+def test_a_link_to_a_secret_that_was_replaced_shows_nothing(registry: Registry, credentials: Credentials) -> None:
+    with registry.session() as session:
+        credentials.store(session, SUBJECT, "root", "old")
+        token = credentials.link(session, SUBJECT, "root")
+        credentials.store(session, SUBJECT, "root", "new")
+    with registry.session() as session, pytest.raises(CorpusError, match="This link shows nothing"):
+        links.redeem(session, token)
 
 
 def test_of_many_who_have_a_link_one_sees_the_secret(registry: Registry, credentials: Credentials) -> None:
@@ -78,7 +94,7 @@ def test_of_many_who_have_a_link_one_sees_the_secret(registry: Registry, credent
     def redeem(_: int) -> bool:
         try:
             with registry.session() as session:
-                return credentials.redeem(session, token)[2] == "s3cret"
+                return links.redeem(session, token)[2] == "s3cret"
         except CorpusError:
             return False
 

@@ -563,6 +563,8 @@ class OneTimeLink(Base):
     credential_id: Mapped[int] = mapped_column(ForeignKey("credentials.id", ondelete="CASCADE"))
     token_digest: Mapped[str] = mapped_column(String(64), unique=True)
     """SHA-256 of the token, hexadecimal."""
+    value: Mapped[bytes] = mapped_column(LargeBinary)
+    """What it shows, encrypted with a key that the token alone makes; empty once it was shown."""
     created: Mapped[datetime.datetime] = mapped_column(default=now)
     expires: Mapped[datetime.datetime]
     used: Mapped[datetime.datetime | None]
@@ -731,7 +733,12 @@ class Audit(Base):
     """Who did what, from where, with which result. Triggers of the database let nothing of it be changed or deleted."""
 
     __tablename__ = "audit"
-    __table_args__ = (Index(None, "at"), Index(None, "who", "id"), Index(None, "subject", "id"))
+    __table_args__ = (
+        Index(None, "at"),
+        Index(None, "who", "id"),
+        Index(None, "subject", "id"),
+        Index(None, "operation"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     at: Mapped[datetime.datetime] = mapped_column(default=now)
