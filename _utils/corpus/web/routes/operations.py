@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Depends, Header, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from sqlalchemy import select
 
@@ -89,18 +89,17 @@ async def follow_operation(
     operation: str,
     request: Request,
     caller: Asking,
-    service: Serving,
+    found: Annotated[OperationDetail, Depends(get_operation)],
     last_event_id: Annotated[int | None, Header()] = None,
 ) -> AsyncIterator[ServerSentEvent]:
     """An operation's steps as they are taken, from its first on; ends when it is over."""
-    from starlette.concurrency import run_in_threadpool
-
-    found = await run_in_threadpool(detail, service, caller, operation)
     feed = request.app.state.feed.follow(caller, last_event_id or 0, lambda event: event.operation == operation)
     if found.state not in UNFINISHED and last_event_id is None and not found.steps:
         return
     async for event in feed:
         if event is None:
+            if found.state not in UNFINISHED:  # its end was told, and forgotten, long ago
+                return
             continue
         yield told(event)
         if event.kind == "operation.end":
