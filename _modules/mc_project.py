@@ -90,8 +90,8 @@ def deploy_project(name: str, api_version: int | None = None, test: bool = False
         The same as :py:func:`plan`.
 
     kwargs
-        ``revision``: branch, tag or commit to deploy instead; ``wait``: seconds to wait for another deployment;
-        anything else is configuration for this deployment alone.
+        ``revision``: branch, tag or commit to deploy instead; ``wait``: seconds to wait for another deployment; ``who``:
+        asked for it, when a controller calls in a person's name; anything else is configuration for this deployment alone.
 
     Returns: A state-like mapping ``{name, result, changes, comment, stages, deployment}``; the exit status tells, too.
 
@@ -373,6 +373,8 @@ def env_set(
     deploy: bool = True,
     wait: float = 0,
     test: bool = False,
+    sealed: str | None = None,
+    who: str | None = None,
     api_version: int | None = None,
     **kwargs: Any,
 ) -> dict[str, Any]:
@@ -400,6 +402,12 @@ def env_set(
     test
         Tell what would change and which processes would start anew, and change nothing.
 
+    sealed
+        Variables that the controller sealed for this minion: nobody else can read them on their way.
+
+    who
+        Asked for it, when a controller calls in a person's name.
+
     api_version
         Serve the call by this version.
 
@@ -418,6 +426,7 @@ def env_set(
         salt-call --local mc_project.env_set shop key=TLS_KEY from_file=/root/tls.key
     """
     keywords = {"from_file": from_file, "key": key, "deploy": deploy, "wait": wait, "test": test}
+    keywords |= {"sealed": sealed, "who": who}
     return _call("env_set", name, api_version, **keywords, **kwargs)
 
 
@@ -427,6 +436,7 @@ def env_unset(
     deploy: bool = True,
     wait: float = 0,
     test: bool = False,
+    who: str | None = None,
     api_version: int | None = None,
 ) -> dict[str, Any]:
     """
@@ -438,7 +448,7 @@ def env_unset(
     args
         Names of variables.
 
-    deploy, wait, test
+    deploy, wait, test, who
         As in :py:func:`env_set`.
 
     api_version
@@ -452,7 +462,7 @@ def env_unset(
 
         salt-call --local mc_project.env_unset shop SMTP_PASSWORD SMTP_HOST
     """
-    return _call("env_unset", name, api_version, *args, deploy=deploy, wait=wait, test=test)
+    return _call("env_unset", name, api_version, *args, deploy=deploy, wait=wait, test=test, who=who)
 
 
 def env_get(name: str, key: str | None = None, unmask: bool = False, api_version: int | None = None) -> Any:
@@ -779,7 +789,7 @@ def rollback(name: str, release: str | None = None, api_version: int | None = No
         Serve the call by this version.
 
     kwargs
-        ``wait``: seconds to wait for a deployment; anything else is configuration for this run alone.
+        ``wait``: seconds to wait for a deployment; ``who``: asked for it; anything else is configuration for this run alone.
 
     Returns: The report.
 
@@ -895,7 +905,7 @@ def scale(name: str, api_version: int | None = None, **kwargs: Any) -> dict[str,
 
     kwargs
         ``web=3``: a process type and how many of it, as many pairs as you like; ``wait``: seconds to wait for a
-        deployment.
+        deployment; ``who``: asked for it.
 
     Returns: The report.
 
@@ -1146,7 +1156,11 @@ def unlock(name: str, api_version: int | None = None) -> bool:
 
 
 def maintenance(
-    name: str, on: bool | str | None = None, reason: str = "", api_version: int | None = None
+    name: str,
+    on: bool | str | None = None,
+    reason: str = "",
+    who: str | None = None,
+    api_version: int | None = None,
 ) -> dict[str, Any]:
     """
     Answer every request to a project with its maintenance page (503), or let requests through again.
@@ -1162,6 +1176,9 @@ def maintenance(
     reason
         Why; for whoever asks :py:func:`status`.
 
+    who
+        Asked for it, when a controller calls in a person's name.
+
     api_version
         Serve the call by this version.
 
@@ -1173,7 +1190,7 @@ def maintenance(
 
         salt-call --local mc_project.maintenance shop on reason="moving the database"
     """
-    return _call("maintenance", name, api_version, on, reason)
+    return _call("maintenance", name, api_version, on, reason, who)
 
 
 def renew_certificates(name: str | None = None, force: bool = False, api_version: int | None = None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import salt.utils.args
+from corpus import dotenv
 from corpus.door import answered, translated
 from corpus.errors import UsageError
 from corpus.project import (
@@ -74,7 +75,7 @@ def _request(kwargs: dict[str, Any]) -> Request:
     """Take what is about the call out of ``kwargs``; the rest is configuration for this run."""
     settings = salt.utils.args.clean_kwargs(**kwargs)
     return Request(
-        who=session.who(),
+        who=session.who(settings.pop("who", None)),
         revision=settings.pop("revision", None),
         wait=float(settings.pop("wait", 0)),
         settings=settings,
@@ -238,6 +239,8 @@ def env_set(
     deploy: bool = True,
     wait: float = 0,
     test: bool = False,
+    sealed: str | None = None,
+    who: str | None = None,
     **kwargs: Any,
 ) -> dict[str, Any]:
     """
@@ -250,14 +253,18 @@ def env_set(
         salt-call --local mc_project_2.env_set shop from_file=/root/shop.env
     """
     with translated():
-        variables = environment.from_file(from_file, key) if from_file else {}
+        variables = dotenv.from_file(from_file, key) if from_file else {}
+        if sealed is not None:
+            variables |= environment.unsealed(sealed, name, _minion())
         variables |= _as_typed(kwargs)
-        request = Request(who=session.who(), wait=float(wait))
+        request = Request(who=session.who(who), wait=float(wait))
         told = reconfiguration.set_variables(_minion(), name, variables, request, deploy, test)
         return answered(told, __context__)
 
 
-def env_unset(name: str, *args: str, deploy: bool = True, wait: float = 0, test: bool = False) -> dict[str, Any]:
+def env_unset(
+    name: str, *args: str, deploy: bool = True, wait: float = 0, test: bool = False, who: str | None = None
+) -> dict[str, Any]:
     """
     Take back environment variables that env_set set.
 
@@ -268,7 +275,7 @@ def env_unset(name: str, *args: str, deploy: bool = True, wait: float = 0, test:
         salt-call --local mc_project_2.env_unset shop SMTP_PASSWORD
     """
     with translated():
-        request = Request(who=session.who(), wait=float(wait))
+        request = Request(who=session.who(who), wait=float(wait))
         told = reconfiguration.unset_variables(_minion(), name, args, request, deploy, test)
         return answered(told, __context__)
 
@@ -673,7 +680,7 @@ def unlock(name: str) -> bool:
         return locks.reopen(_layout(name))
 
 
-def maintenance(name: str, on: bool | str | None = None, reason: str = "") -> dict[str, Any]:
+def maintenance(name: str, on: bool | str | None = None, reason: str = "", who: str | None = None) -> dict[str, Any]:
     """
     Close a project for maintenance, or open it again.
 
@@ -688,7 +695,7 @@ def maintenance(name: str, on: bool | str | None = None, reason: str = "") -> di
             if on.lower() not in ("on", "off"):
                 raise UsageError(f"maintenance is on or off, not {on[:60]!r}.")
             on = on.lower() == "on"
-        return projects.maintenance(_minion(), name, on, str(reason), session.who())
+        return projects.maintenance(_minion(), name, on, str(reason), session.who(who))
 
 
 def renew_certificates(name: str | None = None, force: bool = False) -> dict[str, Any]:

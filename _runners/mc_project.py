@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from corpus.controller import cloud, operations, projects
+from corpus import dotenv
+from corpus.controller import applications, cloud, operations, projects, sealing
 from corpus.door import translated
 
 if TYPE_CHECKING:
@@ -195,9 +196,216 @@ def push(
 
         salt-run mc_project.push shop
     """
+    return _asked("push", test, caller, name, guest, revision=revision)
+
+
+def rollback(
+    name: str, guest: str | None = None, release: str | None = None, test: bool = False, caller: str | None = None
+) -> dict[str, Any]:
+    """
+    Go back to a release that is kept, on one or all of the project's guests.
+
+    name
+        The project's name.
+
+    guest
+        The guest's name; not set: all that the project is placed on.
+
+    release
+        Id of the release; not set: the one that ran before.
+
+    test
+        Tell what would be done, and do nothing.
+
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run mc_project.rollback shop guest=web1
+    """
+    return _asked("rollback", test, caller, name, guest, release=release)
+
+
+def maintenance(
+    name: str, on: bool, guest: str | None = None, reason: str = "", test: bool = False, caller: str | None = None
+) -> dict[str, Any]:
+    """
+    Answer every request to a project with its maintenance page, or let requests through again.
+
+    name
+        The project's name.
+
+    on
+        True closes, False opens.
+
+    guest
+        The guest's name; not set: all that the project is placed on.
+
+    reason
+        Why; for whoever asks how the project is.
+
+    test
+        Tell what would be done, and do nothing.
+
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run mc_project.maintenance shop on=True reason="moving the database"
+    """
+    return _asked("maintenance", test, caller, name, guest, on=on, reason=reason)
+
+
+def scale(
+    name: str, counts: dict[str, int], guest: str | None = None, test: bool = False, caller: str | None = None
+) -> dict[str, Any]:
+    """
+    Run so many processes of a type on each guest, now and in later releases; no request is lost.
+
+    name
+        The project's name.
+
+    counts
+        How many by type: ``{web: 3, worker: 1}``.
+
+    guest
+        The guest's name; not set: all that the project is placed on.
+
+    test
+        Tell what would be done, and do nothing.
+
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run mc_project.scale shop counts='{web: 3, worker: 1}'
+    """
+    return _asked("scale", test, caller, name, guest, counts=counts)
+
+
+def restart(
+    name: str,
+    guest: str | None = None,
+    type: str | None = None,  # noqa: A002 - what the guests' function calls it
+    test: bool = False,
+    caller: str | None = None,
+) -> dict[str, Any]:
+    """
+    Replace the running processes by new ones of the same release; no request is lost.
+
+    name
+        The project's name.
+
+    guest
+        The guest's name; not set: all that the project is placed on.
+
+    type
+        The process type; not set: all.
+
+    test
+        Tell what would be done, and do nothing.
+
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run mc_project.restart shop type=web
+    """
+    return _asked("restart", test, caller, name, guest, type=type)
+
+
+def env_set(
+    name: str,
+    from_file: str,
+    key: str | None = None,
+    guest: str | None = None,
+    test: bool = False,
+    caller: str | None = None,
+) -> dict[str, Any]:
+    """
+    Set environment variables of a project's processes, on one or all of its guests, by a short deployment.
+
+    Values are in no command line, journal, job or event: they are sealed for the master, and for each guest.
+
+    name
+        The project's name.
+
+    from_file
+        A file of ``NAME=value`` lines (``.env``) on this machine; ``-`` is standard input.
+
+    key
+        The whole content of ``from_file`` is the value of this one variable, but for a line feed at its end.
+
+    guest
+        The guest's name; not set: all that the project is placed on.
+
+    test
+        Tell what would be done, and do nothing.
+
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run mc_project.env_set shop from_file=- < shop.env
+    """
+    with translated():
+        given = dotenv.from_file(from_file, key)
+        there = cloud.of(globals())
+        sealed = sealing.seal(there.sealing.public(), applications.words(given), applications.purpose(name))
+    return _asked("env_set", test, caller, name, guest, variables=sorted(given), sealed=sealed)
+
+
+def env_unset(
+    name: str, variables: list[str] | str, guest: str | None = None, test: bool = False, caller: str | None = None
+) -> dict[str, Any]:
+    """
+    Take back environment variables that ``env_set`` set, on one or all of the project's guests.
+
+    name
+        The project's name.
+
+    variables
+        Their names.
+
+    guest
+        The guest's name; not set: all that the project is placed on.
+
+    test
+        Tell what would be done, and do nothing.
+
+    caller
+        Whom a service of the controller asks for; root alone may say that.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run mc_project.env_unset shop variables='[SMTP_PASSWORD, SMTP_HOST]'
+    """
+    names = [variables] if isinstance(variables, str) else variables
+    return _asked("env_unset", test, caller, name, guest, variables=names)
+
+
+def _asked(verb: str, test: bool, caller: str | None, name: str, guest: str | None, **arguments: Any) -> dict[str, Any]:
+    """Have something done to a project on one or all of its guests."""
     with translated():
         guests = projects.placed_on(cloud.of(globals()), name, guest)
-    return operations.asked(globals(), "project.push", test, caller, name=name, guests=guests, revision=revision)
+    return operations.asked(globals(), f"project.{verb}", test, caller, name=name, guests=guests, **arguments)
 
 
 def deployments(name: str, guest: str | None = None, limit: int = 20, refresh: bool = False) -> list[dict[str, Any]]:

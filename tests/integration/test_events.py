@@ -63,9 +63,16 @@ def test_stages_and_the_end_are_told_where_a_minion_runs_and_nobody_waits_where_
             if any(event["tag"].startswith(tag) and event["tag"].endswith("/end") for event in heard):
                 break
     ours = [event for event in heard if event["tag"].startswith(tag)]
-    stages = [event["data"]["stage"] for event in ours if event["tag"].endswith("/stage")]
-    assert stages.index("build") < stages.index("switch")
     end = ours[-1]["data"]
+    assert ours[0]["tag"].endswith("/begin")
+    begin = ours[0]["data"]
+    assert (begin["kind"], begin["revision"], begin["who"]) == ("deploy", end["revision"], end["who"])
+    stages = [event["data"] for event in ours if event["tag"].endswith("/stage")]
+    begun = [one["stage"] for one in stages if one["state"] == "running"]
+    assert begun.index("activate") < begun.index("switch")
+    assert [one["stage"] for one in stages if one["state"] == "done"] == begun
+    assert begin["stages"] == [name for name in begun if name in begin["stages"]]
+    assert "switch" in begin["stages"]
     assert (end["name"], end["kind"], end["result"], end["revision"]) == ("told", "deploy", True, tree.branch())
     assert "8812" not in str(ours)
     # The daemon is gone; its socket is left, as after a crash.

@@ -1,6 +1,7 @@
 """Environment variables: what is a name, what is a value, and what of them is hidden."""
 
 import pytest
+from corpus import dotenv
 from corpus.errors import ConfigurationError, UsageError
 from corpus.project import configuration, environment
 from corpus.project.layout import Layout
@@ -11,11 +12,11 @@ from corpus.project.layout import Layout
 )
 def test_names_that_are_refused(name: object) -> None:
     with pytest.raises(UsageError):
-        environment.check_name(name)
+        dotenv.check_name(name)
 
 
 def test_values_that_no_process_could_be_given() -> None:
-    environment.check({"A": "ä" * 1000, "_b1": ""})
+    dotenv.check({"A": "ä" * 1000, "_b1": ""})
     for env, complaint in (
         ({"A": "a\0b"}, "NUL"),
         ({"A": "x" * 65537}, "64 KiB"),
@@ -23,7 +24,7 @@ def test_values_that_no_process_could_be_given() -> None:
         ({"A B": "x"}, "cannot name"),
     ):
         with pytest.raises(ConfigurationError, match=complaint):
-            environment.check(env)
+            dotenv.check(env)
 
 
 def test_values_are_kept_as_they_were_typed() -> None:
@@ -40,9 +41,9 @@ def test_values_are_kept_as_they_were_typed() -> None:
 
 def test_a_file_of_variables() -> None:
     content = "# a comment\nA=1\nexport B='two\nlines'\nC=\"x $A\"\n\nD=\n"
-    assert environment.variables(content) == {"A": "1", "B": "two\nlines", "C": "x $A", "D": ""}
+    assert dotenv.parsed(content) == {"A": "1", "B": "two\nlines", "C": "x $A", "D": ""}
     with pytest.raises(UsageError, match="line 2 is not NAME=value"):
-        environment.variables("A=1\nwhat is this\n")
+        dotenv.parsed("A=1\nwhat is this\n")
 
 
 def test_a_password_that_is_a_word_is_hidden_too() -> None:

@@ -78,7 +78,7 @@ def keep(registry: Registry, tag: str, data: Mapping[str, Any]) -> bool:
         guest = session.scalar(placed)
         if guest is None:
             return False
-        kind = match["what"] if match["what"] in ("start", "end") else "stage"
+        kind = match["what"] if match["what"] in ("begin", "end") else "stage"
         session.add(
             Event(
                 kind=f"deployment.{kind}",

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: Rooms that make kinds known.
-_ROOMS = ("owners", "projects", "compute_nodes", "guests", "moves", "names", "machines", "adjustments")
+_ROOMS = ("owners", "projects", "applications", "compute_nodes", "guests", "moves", "names", "machines", "adjustments")
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,11 @@ class Run:
         self.data.update(facts)
         if self._journal is not None:
             self._journal.remember()
+
+    def argue(self, **arguments: Any) -> None:
+        """Keep other values of arguments from now on, for whoever looks or resumes; this run goes on with those it has."""
+        if self._journal is not None:
+            self._journal.argue({**self._journal.arguments, **arguments})
 
 
 @dataclass(frozen=True)

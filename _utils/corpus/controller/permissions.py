@@ -110,13 +110,19 @@ RULES: dict[str, Rule] = {
     **{f"project.{verb}": Rule(OWNER, _PROJECT) for verb in ("destroy", "grant", "revoke")},
     **{
         f"project.{verb}": Rule(DEPLOYER, _PROJECT)
-        for verb in ("push", "rollback", "maintenance", "scale", "env", "env_set", "env_unset", "plan")
+        for verb in ("push", "rollback", "maintenance", "scale", "restart", "env", "env_set", "env_unset", "plan")
     },
-    **{f"project.{verb}": Rule(VIEWER, _PROJECT) for verb in ("deployments", "releases", "logs", "report", "stats")},
+    **{
+        f"project.{verb}": Rule(VIEWER, _PROJECT)
+        for verb in ("deployments", "releases", "logs", "report", "status", "stats")
+    },
     **{f"owner.{verb}": Rule(OWNER, _named("owner")) for verb in ("view", "set_email", "add_key", "remove_key")},
     **{f"platform.{verb}": Rule(OWNER, _named("platform", "platform")) for verb in ("grant", "revoke")},
     **{action: Rule(None) for action in ("token.view", "token.create", "token.revoke", "audit.view")},
 }
+
+#: What is done by looking alone.
+_READS = ("view", "look", "snapshots", "deployments", "releases", "logs", "report", "status", "stats", "plan")
 
 
 def check(session: Session, person: Person, action: str, arguments: Mapping[str, Any]) -> None:
@@ -153,7 +159,7 @@ def scoped(person: Person, action: str) -> None:
     if not person.scopes:
         return
     noun, verb = action.split(".", 1)
-    reads = verb in ("view", "look", "snapshots", "deployments", "releases", "logs", "report", "stats", "plan")
+    reads = verb in _READS
     if not ({action, noun} & set(person.scopes) or (reads and "read" in person.scopes)):
         raise Forbidden(f"This token is not good for {action}: its scopes are {', '.join(person.scopes)}.")
 
@@ -238,6 +244,11 @@ def _me(person: Person) -> Any:
 
 def _sees_all(person: Person) -> ColumnElement[bool]:
     return exists().where(Role.owner_id == _me(person), Role.project_id.is_(None), Role.platform_id.is_(None))
+
+
+def sees_everything(session: Session, person: Person) -> bool:
+    """Tell whether a person may see everything that there is."""
+    return person.sysadmin or session.scalar(select(literal(1)).where(_sees_all(person))) is not None
 
 
 def projects(person: Person) -> ColumnElement[bool]:

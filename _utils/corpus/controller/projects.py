@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from corpus import identifiers
 from corpus.controller import admission, names, operations, owners, wiring
+from corpus.controller.applications import NAMED, subjects
 from corpus.controller.operations import Run, Step
 from corpus.errors import Conflict, CorpusError, MinionFailed, UsageError
 from corpus.identifiers import shown
@@ -23,17 +24,8 @@ if TYPE_CHECKING:
     from corpus.controller.cloud import Cloud
     from corpus.controller.registry.models import Deployment, Guest, Project
 
-#: Seconds that a guest may take to make a project ready, to remove it, and to deploy it.
-READYING, REMOVING, DEPLOYING = 300, 300, 3600
-
-
-def _subjects(arguments: Mapping[str, Any]) -> list[str]:
-    """A project, and the guests that are named with it."""
-    guests = [*(arguments.get("guests") or ()), *([arguments["guest"]] if arguments.get("guest") else [])]
-    return [f"project:{arguments.get('name', '')}", *(f"guest:{guest}" for guest in guests)]
-
-
-_NAMED = wiring.called(guest=wiring.guest, guests=wiring.guest)
+#: Seconds that a guest may take to make a project ready, and to remove it.
+READYING, REMOVING = 300, 300
 
 
 def without_secrets(settings: Mapping[str, Any] | None) -> None:
@@ -69,7 +61,26 @@ def _registered(run: Run) -> bool:
     with run.cloud.registry.reading() as session:
         there = _find(session, run.arguments["name"])
         wanted = run.arguments.get("settings")
-        return there is not None and (wanted is None or dict(there.settings) == wanted)
+        same = there is not None and (wanted is None or dict(there.settings) == wanted)
+    if there is not None:
+        _is_theirs(run)
+    return same
+
+
+def _is_theirs(run: Run) -> None:
+    """See that a project which is there already is for who asks to make: everybody may ask for new ones.
+
+    :raises UsageError: it is somebody else's
+    """
+    from corpus.controller import identities, permissions
+
+    if run.who == "root":
+        return
+    asking = identities.person(run.cloud, run.who)
+    with run.cloud.registry.reading() as session:
+        has = permissions.role(session, asking, "project", run.arguments["name"])
+    if has not in (permissions.SYSADMIN, permissions.OWNER):
+        raise UsageError(f"The name {run.arguments['name']} is taken: choose another one.")
 
 
 def _register(run: Run) -> str:
@@ -134,7 +145,7 @@ def _own(run: Run) -> str:
 # --- place ------------------------------------------------------------------------------------------------------------
 
 
-@operations.kind("project.place", subject=_subjects, resolve=_NAMED)
+@operations.kind("project.place", subject=subjects, resolve=NAMED)
 def placing(arguments: Mapping[str, Any]) -> list[Step]:
     """A project on a guest: name, guest, domain, settings."""
     identifiers.project_name(arguments.get("name"))
@@ -298,7 +309,7 @@ def _destroy_there(run: Run) -> str | None:
 # --- and away ---------------------------------------------------------------------------------------------------------
 
 
-@operations.kind("project.unplace", subject=_subjects, forward=True, resolve=_NAMED)
+@operations.kind("project.unplace", subject=subjects, forward=True, resolve=NAMED)
 def displacing(arguments: Mapping[str, Any]) -> list[Step]:
     """A project off a guest: name, guest, confirm."""
     _confirmed(arguments)
@@ -331,7 +342,7 @@ def _forget_placement(run: Run) -> None:
     with run.cloud.registry.reading() as session:
         at = wiring.guest(session, run.arguments["guest"])
         wanted = select(Operation).where(
-            Operation.kind == "project.place", Operation.subject == _subjects(run.arguments)[0]
+            Operation.kind == "project.place", Operation.subject == subjects(run.arguments)[0]
         )
         given = {
             one.data.get("named")
@@ -343,7 +354,7 @@ def _forget_placement(run: Run) -> None:
     _displace(run)
 
 
-@operations.kind("project.destroy", subject=_subjects, forward=True, resolve=_NAMED)
+@operations.kind("project.destroy", subject=subjects, forward=True, resolve=NAMED)
 def destruction(arguments: Mapping[str, Any]) -> list[Step]:
     """A project, from every guest and from the registry: name, confirm, guests."""
     _confirmed(arguments)
@@ -379,32 +390,6 @@ def _confirmed(arguments: Mapping[str, Any]) -> None:
     name = identifiers.project_name(arguments.get("name"))
     if arguments.get("confirm") != name:
         raise UsageError(f"Its data would be removed: say so with confirm={name}.")
-
-
-# --- push -------------------------------------------------------------------------------------------------------------
-
-
-@operations.kind("project.push", subject=_subjects, forward=True, resolve=_NAMED)
-def pushing(arguments: Mapping[str, Any]) -> list[Step]:
-    """A deployment on each guest: name, guests, revision. Each is a transaction of its own, on its guest."""
-    identifiers.project_name(arguments.get("name"))
-
-    def deploy(at: str) -> Step:
-        def do(run: Run) -> str:
-            with run.cloud.registry.reading() as session:
-                minion = wiring.guest(session, at).minion_id
-            settings = {"revision": run.arguments["revision"]} if run.arguments.get("revision") else {}
-            try:
-                report = run.cloud.minions.call(
-                    minion, "mc_project.deploy_project", run.arguments["name"], timeout=DEPLOYING, wait=60, **settings
-                )
-            finally:
-                collect(run.cloud, run.arguments["name"], minion, limit=3)
-            return f"{report.get('deployment')}: {report.get('comment')}"
-
-        return Step(f"deploy on {at}", None, do)
-
-    return [deploy(str(at)) for at in arguments.get("guests") or ()]
 
 
 # --- deployments ------------------------------------------------------------------------------------------------------
@@ -455,16 +440,16 @@ def collect(cloud: Cloud, name: str, minion_id: str, limit: int = 20) -> list[st
 
 def _deployment(record: object, name: str) -> Deployment:
     """Return the row for what a guest tells of a deployment; a guest may tell anything."""
-    from corpus.controller.registry.models import Deployment
+    from corpus.controller.registry.models import Deployment, now
 
     if not isinstance(record, Mapping) or record.get("name", name) != name:
         raise CorpusError(f"What a guest tells of a deployment of {name} is none.")
     seconds, when = record.get("seconds"), str(record.get("when") or "")
     try:
-        started: datetime.datetime | None = datetime.datetime.fromisoformat(when.replace("Z", "+00:00"))
-    except ValueError:
-        started = None
-    if started is not None and started.tzinfo is None:
+        started = datetime.datetime.fromisoformat(when.replace("Z", "+00:00"))
+    except ValueError:  # a guest may tell anything
+        started = now()
+    if started.tzinfo is None:
         started = started.replace(tzinfo=datetime.timezone.utc)
     return Deployment(
         deployment_id=identifiers.release_id(record.get("deployment")),

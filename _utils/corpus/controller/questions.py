@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from corpus.errors import CorpusError, Forbidden, Locked, NotThere, UsageError
+from corpus.errors import CorpusError, Forbidden, Locked, MinionFailed, MinionSilent, NotThere, UsageError
 
 if TYPE_CHECKING:
     from corpus.controller.cloud import Cloud
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Answerer = Callable[["Cloud", Mapping[str, Any]], Any]
 
 #: Rooms that answer questions.
-_ROOMS = ("answers", "looks")
+_ROOMS = ("answers", "looks", "answers_projects")
 #: How long an answer waits to be read.
 KEPT = datetime.timedelta(hours=1)
 _BLAMES: tuple[tuple[str, type[CorpusError]], ...] = (
@@ -40,6 +40,8 @@ _BLAMES: tuple[tuple[str, type[CorpusError]], ...] = (
     ("usage", UsageError),
     ("forbidden", Forbidden),
     ("locked", Locked),
+    ("silent", MinionSilent),
+    ("failed", MinionFailed),
     ("world", CorpusError),
 )
 _QUESTIONS: dict[str, tuple[Answerer, bool]] = {}

@@ -86,11 +86,13 @@ def keep(session: Session) -> None:
     """Write the account and the record, and a line for the statistics; tell listeners that it is over."""
     report, redactor = session.report, session.console.redactor
     report.seconds = session.seconds
-    record = report.record(redactor)
-    history.store(session.layout, {**record, "summary": redactor.text(summary(report))}, account(report, redactor))
-    if report.kind in ("deploy", "rollback"):
-        history.count(session.layout, redactor.tree(_line(report)))
-    session.events.fire("end", **record, summary=summary(report))
+    record, words = report.record(redactor), redactor.text(summary(report))
+    line = redactor.tree(_line(report)) if report.kind in ("deploy", "rollback") else {}
+    delivery = {key: line[key] for key in ("back", "lead", "reverts") if key in line}  # for who has no other lines
+    history.store(session.layout, {**record, **delivery, "summary": words}, account(report, redactor))
+    if line:
+        history.count(session.layout, line)
+    session.events.fire("end", **record, summary=words)
 
 
 def say(session: Session) -> None:

@@ -119,6 +119,20 @@ class Deployment:
             "previous": self.report.previous,
             "who": self.request.who,
         }
+        self.session.begins(self._course())
+
+    def _course(self) -> list[str]:
+        """Return the names of the stages that will run, in their order."""
+        cfg, course = self.session.cfg, []
+        for stage in workflow.STAGES:
+            if stage in self.stages and (stage.name == "initialization" or workflow.runs(stage, cfg)):
+                course += [stage.name] if stage.name != "archive" or self.report.previous else []
+            if stage.name == workflow.TESTS_AFTER and workflow.ALL["build"] in self.stages:
+                tested = suite.Settings.configured(cfg) is not None and workflow.runs(workflow.TESTS, cfg)
+                course += [workflow.TESTS.name] if tested else []
+            if stage.name == workflow.SWITCH_AFTER:
+                course.append(workflow.SWITCH)
+        return course
 
     def _start_worker(self) -> None:
         """Start the worker early: Salt loads its states there while the archive is made here."""

@@ -4,61 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Iterable, Mapping
-from io import StringIO
+from pathlib import Path
 from typing import Any
 
-from corpus import secrets
-from corpus.errors import ConfigurationError, UsageError
-from corpus.identifiers import shown
+from corpus import envelopes, secrets
+from corpus.dotenv import meant_for
+from corpus.project.minion import Minion
 
-#: what corpus itself gives to processes: nobody else may
-RESERVED = frozenset({"PORT", "PATH", "HOME", "DATA_ROOT"})
-RESERVED_PREFIXES = ("CORPUS_", "SUPERVISOR_")
-#: bytes that one value may have, and all of them together: the kernel hands a process no more than 128 KiB in one piece
-VALUE_LIMIT, WHOLE_LIMIT = 64 << 10, 1 << 20
-
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
 #: words that anybody would guess: to hide them would only make a log unreadable
 _EVERYBODYS = frozenset({"production", "staging", "development", "disabled", "enabled", "warning"})
 _PUBLIC = re.compile(r"[0-9.,:]{1,9}|(true|false|none|null|yes|no)|\.{0,2}/[A-Za-z0-9_./-]*", re.IGNORECASE)
-
-
-def check_name(name: object) -> str:
-    """Return ``name`` when it can name an environment variable.
-
-    :raises UsageError: it cannot, or corpus gives processes this one
-    """
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise UsageError(
-            f"{shown(name)} cannot name an environment variable: use letters, digits and _, not beginning with a digit."
-        )
-    if name in RESERVED or name.startswith(RESERVED_PREFIXES):
-        raise UsageError(f"{name} is given to processes by corpus itself: choose another name.")
-    return name
-
-
-def check(env: Mapping[object, object]) -> None:
-    """Find now what the kernel would refuse when a process is started with ``env``.
-
-    :raises ConfigurationError: a name or a value that cannot be in an environment, or too much of it
-    """
-    total = 0
-    for name, value in env.items():
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise ConfigurationError(f"env: {shown(name)} cannot name an environment variable.")
-        size = len(str(value).encode("utf-8", "surrogateescape"))
-        total += len(name) + size
-        if "\0" in str(value):
-            raise ConfigurationError(f"env: the value of {name} has a NUL character, which no environment can hold.")
-        if size > VALUE_LIMIT:
-            raise ConfigurationError(
-                f"env: the value of {name} has {size} bytes, more than {VALUE_LIMIT // 1024} KiB: "
-                "put it in a file below data/ and its path in the variable."
-            )
-    if total > WHOLE_LIMIT:
-        raise ConfigurationError(f"env: all variables together have {total} bytes, more than {WHOLE_LIMIT >> 20} MiB.")
 
 
 def text(value: object) -> str:
@@ -84,49 +40,14 @@ def as_typed(arguments: Iterable[object], parsed: Mapping[str, Any]) -> dict[str
     return {name: typed[name] if name in typed else text(value) for name, value in parsed.items()}
 
 
-def read(source: str) -> str:
-    """Return what a file, or standard input (``-``), holds.
+def unsealed(sealed: str, name: str, minion: Minion) -> dict[str, str]:
+    """Return the variables that a controller closed for this minion.
 
-    :raises UsageError: it cannot be read, or is no text
+    :param name: of the project that they are for
+    :raises UsageError: they are not for this minion, or not for this project
     """
-    try:
-        if source == "-":
-            return sys.stdin.buffer.read(2 * WHOLE_LIMIT).decode("utf-8")
-        with open(source, "rb") as stream:
-            return stream.read(2 * WHOLE_LIMIT).decode("utf-8")
-    except OSError as err:
-        raise UsageError(f"from_file: {source} cannot be read: {err.strerror}.") from err
-    except UnicodeDecodeError as err:
-        raise UsageError(f"from_file: {source} is not UTF-8.") from err
-
-
-def variables(content: str, where: str = "from_file") -> dict[str, str]:
-    """Return the variables of a ``.env`` file: ``NAME=value`` lines, quoted where a value has several lines.
-
-    Values are taken as they are: ``$OTHER`` is not replaced.
-
-    :param where: what the content is from, for the message
-    :raises UsageError: a line is none of that
-    """
-    from dotenv.parser import parse_stream
-
-    found: dict[str, str] = {}
-    for binding in parse_stream(StringIO(content)):
-        if binding.error or (binding.key is not None and binding.value is None):
-            raise UsageError(f"{where}: line {binding.original.line} is not NAME=value.")
-        if binding.key is not None:
-            found[binding.key] = binding.value or ""
-    return found
-
-
-def from_file(source: str, key: str | None = None) -> dict[str, str]:
-    """Return the variables of a ``.env`` file, or the one variable ``key`` whose value the whole file is.
-
-    :param source: path, or ``-`` for standard input
-    :raises UsageError: it cannot be read, or is no such file
-    """
-    content = read(str(source))
-    return variables(content) if key is None else {key: content.removesuffix("\n")}
+    words = envelopes.opened(sealed, meant_for(name), Path(str(minion.opts["pki_dir"])) / "minion.pem")
+    return {str(key): str(value) for key, value in json.loads(words).items()}
 
 
 def secret_texts(env: object) -> set[str]:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from corpus import files, secrets
+from corpus import dotenv, files, secrets
 from corpus.errors import UsageError
-from corpus.project import configuration, environment, projects, recovery, stages, version, workflow
+from corpus.project import configuration, projects, recovery, stages, version, workflow
 from corpus.project.deployment import Deployment
 from corpus.project.git import repositories
 from corpus.project.keeping import archives, lock, trees
@@ -36,7 +36,7 @@ def set_variables(
     if not variables:
         raise UsageError("There is nothing to set: name variables as NAME=value, or a file of them as from_file=.")
     for variable in variables:
-        environment.check_name(variable)
+        dotenv.check_name(variable)
     layout = Layout.existing(minion.roots, name)
     wanted = {variable: configuration.quoted(value) for variable, value in variables.items()}
     return _Change(minion, layout, wanted).made(request, deploy, test)
@@ -108,7 +108,7 @@ class _Change:
         self.after = {**self.before, "env": env}
         if not env and "env" not in self.before:
             self.after.pop("env")
-        environment.check({name: configuration.unquoted(str(value)) for name, value in env.items()})
+        dotenv.check({name: configuration.unquoted(str(value)) for name, value in env.items()})
         projects.assembled(self.minion, self.layout, self.after)
 
     @property

@@ -120,6 +120,7 @@ class _Rollback:
             "revision": self.report.revision,
             "who": self.report.who,
         }
+        session.begins([workflow.SWITCH, workflow.ROLLBACK.name])
 
     def _bring_environment(self) -> None:
         """Save the environment again that the release was deployed with: its processes have it, and the next deployment

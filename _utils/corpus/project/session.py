@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -186,6 +186,22 @@ class Session:
 
     # stages
 
+    def begins(self, stages: Sequence[str]) -> None:
+        """Tell whoever listens what begins.
+
+        :param stages: the names of those that will run, in their order
+        """
+        report = self.report
+        self.events.fire(
+            "begin",
+            kind=report.kind,
+            who=report.who,
+            when=report.when,
+            revision=report.revision,
+            mode=self.cfg.get("operation_mode"),
+            stages=list(stages),
+        )
+
     @property
     def worker(self) -> Worker:
         """The child process that runs sls; started when it is first needed."""
@@ -255,6 +271,7 @@ class Session:
         report = StageReport(name, True, began=began - self._began)
         self.report.stages.append(report)
         self.console.recent.clear()
+        self.events.fire("stage", stage=name, state="running")
         try:
             yield report
         except CorpusError as err:
@@ -280,7 +297,8 @@ class Session:
                 done = in_words(report.states, self.test) if report.states or not report.comment else ""
                 report.comment = "; ".join(part for part in (report.comment, done) if part)
             self.console.stage(name, report.result, report.seconds, report.comment)
-            self.events.fire("stage", stage=name, result=report.result, seconds=round(report.seconds, 3))
+            state = "failed" if report.result is False else "done"
+            self.events.fire("stage", stage=name, state=state, result=report.result, seconds=round(report.seconds, 3))
 
     def skip(self, stage: workflow.Stage, why: str) -> None:
         """Report that a stage is not run."""
@@ -377,8 +395,13 @@ def pillar_secrets(pillar: Mapping[str, Any], name: str, own: Mapping[str, Any])
     return found
 
 
-def who() -> str:
-    """Return who is asking: the person behind sudo or ssh, and from where."""
+def who(told: str | None = None) -> str:
+    """Return who is asking: the person behind sudo or ssh, and from where.
+
+    :param told: whom a controller calls for
+    """
+    if told:
+        return "".join(sign for sign in str(told) if sign.isprintable())[:120]
     name = os.environ.get("CORPUS_WHO") or os.environ.get("SUDO_USER") or os.environ.get("LOGNAME")
     if not name:
         try:

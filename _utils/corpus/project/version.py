@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from corpus import identifiers
+from corpus import dotenv, identifiers
 from corpus.errors import ConfigurationError, PushRefused, UsageError
-from corpus.project import configuration, dot_salt, environment, initialization, stages, suite
+from corpus.project import configuration, dot_salt, initialization, stages, suite
 from corpus.project.git import repositories
 from corpus.project.running import front, health, supervision
 from corpus.project.session import Request, Session
@@ -122,7 +122,7 @@ def check(cfg: Mapping[str, Any]) -> None:
         that is required has no value
     """
     check_required(cfg)
-    environment.check(cfg["env"])
+    dotenv.check(cfg["env"])
     front.check(cfg)  # before the health check, which asks for the same host name
     health.Check.configured(cfg)
     notifications.check(cfg)

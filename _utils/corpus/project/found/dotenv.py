@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from corpus.project import environment, manifests
+from corpus import dotenv
+from corpus.project import manifests
 
 #: weakest first
 NAMES = (".env.defaults", ".env")
@@ -19,4 +20,4 @@ def read(tree: Path, name: str) -> dict[str, str]:
 
     :raises UsageError: a line is not ``NAME=value``
     """
-    return environment.variables(manifests.small_text(tree, name) or "", name)
+    return dotenv.parsed(manifests.small_text(tree, name) or "", name)
