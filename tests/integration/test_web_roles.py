@@ -4,12 +4,24 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from corpus.controller.registry.models import ComputeNode, Guest, Operation, Owner, Platform, Role
+from corpus.controller.registry.models import (
+    ComputeNode,
+    Deployment,
+    Guest,
+    Operation,
+    Owner,
+    Placement,
+    Platform,
+    Project,
+    Role,
+    now,
+)
 from sqlalchemy import select
 
 from tests.web import Web, web
 
-#: Who asks, the strongest first; each but the last two has that role on the platform ``p-1`` and its guest ``shop``.
+#: Who asks, the strongest first; each but the last two has that role on the platform ``p-1``, its
+#: guest ``shop`` and the project ``shop`` there.
 PEOPLE = {"sysadmin": "root1", "owner": "ada", "deployer": "dan", "viewer": "vic", "person": "eve", "anybody": ""}
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE9o9r5kT3bSbmyVNJv7x3jwRXAP6NmVAUqbcWgSgnCk ada@laptop"
 #: Method, path, the least that is let in, and a body.
@@ -17,6 +29,35 @@ TABLE: list[tuple[str, str, str, object]] = [
     ("GET", "/health", "anybody", None),
     ("GET", "/ready", "anybody", None),
     ("GET", "/metrics", "anybody", None),  # of this machine
+    ("GET", "/projects", "person", None),
+    ("GET", "/deployments", "person", None),
+    ("GET", "/statistics", "person", None),
+    ("POST", "/projects", "person", {"name": "new"}),
+    ("GET", "/projects/{name}", "viewer", None),
+    ("GET", "/projects/{name}/remotes", "viewer", None),
+    ("GET", "/projects/{name}/status", "viewer", None),
+    ("GET", "/projects/{name}/releases", "viewer", None),
+    ("GET", "/projects/{name}/logs", "viewer", None),
+    ("GET", "/projects/{name}/statistics", "viewer", None),
+    ("GET", "/projects/{name}/deployments", "viewer", None),
+    ("GET", "/projects/{name}/deployments/{deployment}", "viewer", None),
+    ("GET", "/projects/{name}/deployments/{deployment}/report", "viewer", None),
+    ("GET", "/projects/{name}/deployments/{deployment}/log", "viewer", None),
+    ("GET", "/projects/{name}/plan", "deployer", None),
+    ("GET", "/projects/{name}/env", "deployer", None),
+    ("PUT", "/projects/{name}/env", "deployer", {"variables": {"A": "b"}}),
+    ("DELETE", "/projects/{name}/env/{variable}", "deployer", None),
+    ("POST", "/projects/{name}/push", "deployer", {}),
+    ("POST", "/projects/{name}/rollback", "deployer", {}),
+    ("POST", "/projects/{name}/restart", "deployer", {}),
+    ("PUT", "/projects/{name}/scale", "deployer", {"counts": {"web": 2}}),
+    ("PUT", "/projects/{name}/maintenance", "deployer", {}),
+    ("DELETE", "/projects/{name}/maintenance", "deployer", None),
+    ("POST", "/projects/{name}/placements", "owner", {"guest": "shop"}),
+    ("DELETE", "/projects/{name}/placements/{guest}", "owner", None),
+    ("POST", "/projects/{name}/roles", "owner", {"owner": "eve", "role": "viewer"}),
+    ("DELETE", "/projects/{name}/roles/{owner}", "owner", None),
+    ("DELETE", "/projects/{name}", "owner", None),
     ("POST", "/login", "anybody", {"username": "ada", "password": "correct horse"}),
     ("POST", "/links", "anybody", {"token": "x" * 40}),
     ("GET", "/me", "person", None),
@@ -107,6 +148,7 @@ TABLE: list[tuple[str, str, str, object]] = [
     ("POST", "/logout", "person", None),
 ]
 _OPERATION = "0d9f7c1e-4e0c-4f43-9d53-1f3bb0a7b1ce"
+_DEPLOYMENT = "20260131T120000Z-1a2b3c4d"
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +159,13 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
             node = ComputeNode(name="node1", minion_id="node1.corpus.test", host="192.0.2.1", state="ready")
             ada, dan, vic = (Owner(name=name) for name in ("ada", "dan", "vic"))
             platform = Platform(uuid="p-1", node=node, type="prod", operation_mode="final", owner=ada)
-            session.add_all([platform, Guest(name="shop", minion_id="shop.corpus.test", platform=platform)])
+            guest = Guest(name="shop", minion_id="shop.corpus.test", platform=platform)
+            shop = Project(name="shop")
+            session.add_all([platform, guest, shop, Placement(project=shop, guest=guest)])
+            told = {"guest": guest, "project": shop, "deployment_id": _DEPLOYMENT, "result": True, "started": now()}
+            session.add(Deployment(**told, report={}))
+            for owner, name in ((ada, "owner"), (dan, "deployer"), (vic, "viewer")):
+                session.add(Role(owner=owner, project=shop, name=name))
             session.add_all([Role(owner=dan, platform=platform, name="deployer")])
             session.add_all([Role(owner=vic, platform=platform, name="viewer")])
             session.add(
@@ -144,6 +192,9 @@ def _address(path: str) -> str:
         "operation": _OPERATION,
         "account": "none",
         "zone": "corpus.test",
+        "guest": "shop",
+        "deployment": _DEPLOYMENT,
+        "variable": "A",
     }
     return path.format(**given, label="before", fqdn="www.example.org", type="A", token=_OPERATION)
 

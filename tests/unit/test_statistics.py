@@ -5,9 +5,10 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from corpus import statistics
 from corpus.project.keeping import history
 from corpus.project.layout import Layout
-from corpus.project.telling import statistics
+from corpus.project.telling import figures
 
 NOW = datetime(2026, 6, 30, 12, 0, tzinfo=timezone.utc)
 
@@ -29,7 +30,7 @@ def line(hours_ago: float, **facts: Any) -> dict[str, Any]:
 def test_nothing_and_one_deployment_have_figures() -> None:
     nothing = statistics.figures([], 90, NOW)
     assert (nothing["deployments"], nothing["lead_time_seconds"], nothing["change_failure_rate"]) == (0, None, None)
-    assert "unknown" in statistics.table({"shop": nothing})
+    assert "unknown" in figures.table({"shop": nothing})
     one = statistics.figures([line(1, lead={"a" * 12: 600})], 7, NOW)
     assert (one["deployments"], one["frequency_per_week"], one["lead_time_seconds"]) == (1, 1.0, 600)
     assert (one["change_failure_rate"], one["time_to_restore_seconds"]) == (0.0, None)
@@ -96,6 +97,6 @@ def test_ten_thousand_deployments_are_counted_in_time(layout: Layout) -> None:
 
 
 def test_sparklines() -> None:
-    assert statistics.sparkline([0, 1, 2, None, 4]) == "▁▂▄ █"
-    assert statistics.sparkline([]) == statistics.sparkline([None])[1:] == ""
-    assert statistics.sparkline([0, 0]) == "▁▁"
+    assert figures.sparkline([0, 1, 2, None, 4]) == "▁▂▄ █"
+    assert figures.sparkline([]) == figures.sparkline([None])[1:] == ""
+    assert figures.sparkline([0, 0]) == "▁▁"

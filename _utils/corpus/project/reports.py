@@ -6,12 +6,13 @@ import math
 from pathlib import Path
 from typing import Any
 
-from corpus import files
+from corpus import files, statistics
 from corpus.errors import CorpusError, UsageError
 from corpus.identifiers import shown
 from corpus.project.keeping import history
 from corpus.project.layout import Layout, Roots
-from corpus.project.telling import page, statistics, text
+from corpus.project.telling import figures as tables
+from corpus.project.telling import page, text
 
 FORMATS = ("text", "json", "html")
 _DAYS = 36_500
@@ -60,6 +61,6 @@ def figures(roots: Roots, name: str | None, days: float) -> dict[str, Any]:
         raise UsageError(f"days is a number between 0 and {_DAYS}, not {shown(days)}.")
     layouts = [Layout(roots, each) for each in roots.names()] if name is None else [Layout.existing(roots, name)]
     return {
-        "schema": statistics.SCHEMA,
+        "schema": tables.SCHEMA,
         "projects": {layout.name: statistics.figures(history.lines(layout), days) for layout in layouts},
     }

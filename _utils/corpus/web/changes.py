@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import hmac
 import json
+import secrets
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -41,6 +43,8 @@ CHANGES: dict[str, Any] = {
         },
     },
 }
+#: By which secrets of requests are compared, as long as the service runs.
+_OURS = secrets.token_bytes(32)
 #: How long a request is waited for whose key was seen and whose answer was not.
 _PATIENCE = datetime.timedelta(minutes=2)
 
@@ -68,11 +72,12 @@ class Changing:
         self.request, self.caller, self.service = request, caller, service
         self.plan, self._key = plan, key
 
-    def __call__(self, kind: str, arguments: Mapping[str, Any]) -> Response:
+    def __call__(self, kind: str, arguments: Mapping[str, Any], content: str | None = None) -> Response:
         """Have an operation done, or planned; return the answer.
 
         :param kind: of operation
         :param arguments: those that are None were not given
+        :param content: of the argument ``sealed``, which is another one each time
         :raises NotThere: it is about something that they may not see
         :raises Forbidden: they may not do it
         :raises Locked: something is under way on the same thing
@@ -81,7 +86,10 @@ class Changing:
             return JSONResponse(Plan(**self.service.plan(self.caller, kind, arguments)).model_dump(mode="json"))
         if self._key is None:
             return _answer(self._begin(kind, arguments))
-        words = [self.request.method, self.request.url.path, kind, dict(arguments)]
+        told = dict(arguments)
+        if content is not None:  # by a key that no registry has: a digest alone could be guessed
+            told["sealed"] = hmac.digest(_OURS, content.encode(), "sha256").hex()
+        words = [self.request.method, self.request.url.path, kind, told]
         digest = hashlib.sha256(json.dumps(words, sort_keys=True, default=str).encode()).hexdigest()
         known = _claimed(self.service, self.caller, self._key, digest)
         if known is not None:

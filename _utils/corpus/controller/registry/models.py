@@ -629,7 +629,12 @@ class Deployment(Base):
     __table_args__ = (
         UniqueConstraint("guest_name", "project_id", "deployment_id"),
         Index(None, "guest_id"),
+        Index(None, "started"),
+        Index(None, "result", "started"),
+        Index(None, "guest_name", "started"),
         Index(None, "project_id", "started"),
+        Index(None, "project_id", "result", "started"),
+        Index(None, "project_id", "deployment_id"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

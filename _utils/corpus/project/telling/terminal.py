@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from corpus.project.telling import statistics
+from corpus.project.telling import figures
 
 _SHOWN = 8
 _MARKS = {True: ("ok", "GREEN"), False: ("FAILED", "LIGHT_RED"), None: ("-", "DARK_GRAY")}
@@ -36,8 +36,8 @@ def rendered(value: Any, colors: Mapping[str, Any], seen: bool = False) -> str:
 
 def _raw(value: Mapping[str, Any]) -> str:
     """Return statistics as a table, and a report that was asked for as JSON as JSON."""
-    if value["schema"] == statistics.SCHEMA:
-        return statistics.table(value["projects"])
+    if value["schema"] == figures.SCHEMA:
+        return figures.table(value["projects"])
     return json.dumps(value, indent=1, ensure_ascii=False)
 
 
