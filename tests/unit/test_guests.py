@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from corpus.controller import compute_nodes, guests, operations, wiring
 from corpus.controller.cloud import Cloud
+from corpus.controller.compute_nodes import requirements
 from corpus.controller.registry import models
 from corpus.controller.settings import Settings
 from corpus.errors import CorpusError, UsageError
@@ -204,7 +205,7 @@ def test_a_node_with_guests_is_not_given_up(cloud: Cloud) -> None:
 
 
 def test_a_good_machine_has_no_findings() -> None:
-    assert compute_nodes.findings(GOOD) == []
+    assert requirements.findings(GOOD) == []
 
 
 @pytest.mark.parametrize(
@@ -222,12 +223,12 @@ def test_a_good_machine_has_no_findings() -> None:
     ],
 )
 def test_each_thing_that_a_machine_lacks_is_found(facts: dict[str, str], words: str) -> None:
-    (found,) = compute_nodes.findings({**GOOD, **facts})
+    (found,) = requirements.findings({**GOOD, **facts})
     assert words in found
 
 
 def test_everything_that_a_machine_lacks_is_found_at_once() -> None:
-    assert len(compute_nodes.findings({})) == 8
+    assert len(requirements.findings({})) == 8
 
 
 @pytest.mark.parametrize(

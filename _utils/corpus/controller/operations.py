@@ -41,6 +41,7 @@ import importlib
 import importlib.util
 import json
 import logging
+import pkgutil
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Rooms that make kinds known.
+#: Rooms that make kinds known; of a package, all of its rooms do.
 _ROOMS = ("owners", "projects", "applications", "compute_nodes", "guests", "moves", "names", "machines", "adjustments")
 
 
@@ -217,7 +218,9 @@ def kinds() -> list[str]:
     """The names of all kinds."""
     for room in _ROOMS:
         if importlib.util.find_spec(f"corpus.controller.{room}"):
-            importlib.import_module(f"corpus.controller.{room}")
+            found = importlib.import_module(f"corpus.controller.{room}")
+            for one in pkgutil.iter_modules(getattr(found, "__path__", ())):
+                importlib.import_module(f"{found.__name__}.{one.name}")
     return sorted(_KINDS)
 
 
