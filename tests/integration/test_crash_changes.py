@@ -19,6 +19,7 @@ from tests.servers import postgresql
 
 
 def test_rollback_on_demand_killed_at_every_line_of_its_journal(shop: Shop) -> None:
+    assert shop.deploy("two")["answer"]["result"]
     told = shop.driver.do("mc_project.rollback", shop.name)
     assert told["answer"]["result"], told["answer"]["comment"]
     found = {}

@@ -26,7 +26,7 @@ OFFLINE = {
     "UV_OFFLINE": "1",
     "UV_FIND_LINKS": "/srv/wheels",
 }
-SETTINGS = {"installer": "python", "healthcheck": {"path": "/health", "timeout": 5}, "env": OFFLINE}
+SETTINGS = {"installer": "python", "healthcheck": {"path": "/health", "timeout": 5}}
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +117,9 @@ def shop(lab: Cloud, name: str, wheels: Path, node: str = "node1") -> Shop:
     shutil.copytree(FLASK, tree)
     made = Shop(lab, name, tree)
     made.git("init", "--quiet", "--initial-branch=main")
+    variables = lab.folder / f"{name}.env"
+    variables.write_text("".join(f"{key}={value}\n" for key, value in OFFLINE.items()))
+    lab.ok("mc_project.env_set", name, str(variables))
     made.bring(wheels)
     pushed = made.push("1.0.0")
     assert pushed.status == 0, pushed.said
