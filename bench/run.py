@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench import archives, detection, dns, downtime, guests, push, redeploy, registry, rollback, stages
+from bench import archives, detection, dns, downtime, guests, moves, push, redeploy, registry, rollback, stages
 from bench.figure import Figure
 from tests.machine import CHECKOUT
 
@@ -24,6 +24,7 @@ MEASUREMENTS = {
     "dns": dns,
     "registry": registry,
     "guests": guests,
+    "moves": moves,
 }
 
 
