@@ -54,8 +54,7 @@ INSERT INTO projects (uuid, name, settings, created)
 INSERT INTO placements (project_id, guest_id, created)
     SELECT p.id, g.id, {now} FROM projects p JOIN guests g ON p.name = 'p' || g.id;
 INSERT INTO credentials (subject, name, value, created, changed)
-    SELECT 'guest:' || uuid, 'root', {blob}, {now}, {now} FROM guests;
-ANALYZE
+    SELECT 'guest:' || uuid, 'root', {blob}, {now}, {now} FROM guests
 """
 
 
@@ -67,7 +66,7 @@ def measure(say: Callable[[str], None]) -> Figure:
         postgres = stack.enter_context(databases())
         for kind in ("sqlite", "postgresql"):
             small, big = [
-                stack.enter_context(_filled(nodes, postgres.new() if kind == "postgresql" else None)) for nodes in SIZES
+                stack.enter_context(filled(nodes, postgres.new() if kind == "postgresql" else None)) for nodes in SIZES
             ]
             say(f"{kind}: registries of {' and '.join(f'{nodes * GUESTS:,}' for nodes in SIZES)} guests made")
             for what, ask in (("guest", _guests), ("node", _nodes), ("list", _list)):
@@ -90,19 +89,25 @@ def measure(say: Callable[[str], None]) -> Figure:
 
 
 @contextmanager
-def _filled(nodes: int, url: str | None) -> Iterator[Cloud]:
+def filled(nodes: int, url: str | None, guests: int = GUESTS, more: str = "", **words: object) -> Iterator[Cloud]:
+    """A cloud whose registry has so many nodes, with so many guests each.
+
+    :param url: of an empty PostgreSQL database; None: it is in SQLite
+    :param more: statements that fill what else there shall be, before the database looks at its tables
+    :param words: that these statements need, beside those that all have
+    """
     with tempfile.TemporaryDirectory(prefix="corpus-bench-") as folder, registry_at(Path(folder), url) as registry:
         with registry.session() as session:
-            words = {"now": "'2026-01-01 00:00:00'", "nodes": nodes, "guests": GUESTS, "most": max(nodes, GUESTS)}
-            words["blob"] = "X'00'" if url is None else r"'\x00'"
-            for statement in _FILLING.split(";"):
+            most = {"now": "'2026-01-01 00:00:00'", "nodes": nodes, "guests": guests, "most": max(nodes, guests, 100)}
+            words = {**most, "blob": "X'00'" if url is None else r"'\x00'", **words}
+            for statement in [*_FILLING.split(";"), *(more.split(";") if more else ()), "ANALYZE"]:
                 whole = _COUNTING + statement.strip() if "numbers" in statement else statement.strip()
                 for word, value in words.items():
                     whole = whole.replace(f"{{{word}}}", str(value))
                 session.connection().exec_driver_sql(whole, execution_options={"no_parameters": True})
             # only who is asked for has a credential that can be read: to encrypt them all would take longest
             credentials = Credentials.of(registry)
-            for number in _asked(nodes):
+            for number in _asked(nodes) if guests == GUESTS else ():
                 credentials.store(session, f"guest:guest{number}", "root", "secret")
         cloud = Cloud(Settings(home=Path(folder), registry_url=url or ""))
         yield cloud

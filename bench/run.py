@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench import archives, detection, dns, downtime, guests, moves, push, redeploy, registry, rollback, stages
+from bench import archives, detection, dns, downtime, guests, moves, push, redeploy, registry, rollback, stages, web
 from bench.figure import Figure
 from tests.machine import CHECKOUT
 
@@ -25,6 +25,7 @@ MEASUREMENTS = {
     "registry": registry,
     "guests": guests,
     "moves": moves,
+    "web": web,
 }
 
 
@@ -36,10 +37,11 @@ def main(words: list[str]) -> int:
         return 2
     warnings.filterwarnings("ignore", category=DeprecationWarning)  # what Python thinks of Salt's imports
     began = time.monotonic()
-    found = []
+    found: list[Figure] = []
     for name in words or MEASUREMENTS:
         print(f"== {name}", flush=True)
-        found.append(MEASUREMENTS[name].measure(_say))
+        measured = MEASUREMENTS[name].measure(_say)
+        found += measured if isinstance(measured, list) else [measured]
     RESULTS.write_text(json.dumps([figure.row() for figure in found], indent=2) + "\n")
     print(f"\n{'ratio':>8}  {'goal':>5}  {'':6}")
     for figure in found:

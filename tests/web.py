@@ -98,12 +98,30 @@ def web(
 def serving(folder: Path, behind: Master, **settings: Any) -> Iterator[Web]:
     """The service in front of a master."""
     registry = behind.registry()
+    url = behind.opts["corpus"].get("registry_url") or f"sqlite:///{folder}/m/home/registry.sqlite3"
+    try:
+        with started(folder, url, master_port=behind.ports["ret_port"], **settings) as (made, process, log):
+            there = Web(behind, made, registry, process, log)
+            try:
+                yield there
+            finally:
+                for client in there.clients:
+                    client.close()
+    finally:
+        registry.close()
+
+
+@contextmanager
+def started(folder: Path, registry: str, **settings: Any) -> Iterator[tuple[str, "subprocess.Popen[bytes]", Path]]:
+    """The service alone: its url, its process and its log.
+
+    :param registry: url of the registry, which is upgraded
+    """
     port = free_port()
     told = {
-        "registry": behind.opts["corpus"].get("registry_url") or f"sqlite:///{folder}/m/home/registry.sqlite3",
+        "registry": registry,
         "url": f"http://127.0.0.1:{port}",
         "port": port,
-        "master_port": behind.ports["ret_port"],
         "eauth": "file",
         "password_file": str(folder / "web.password"),
         **settings,
@@ -117,18 +135,14 @@ def serving(folder: Path, behind: Master, **settings: Any) -> Iterator[Web]:
             stderr=out,
             start_new_session=True,
         )
-    made = Web(behind, told["url"], registry, process, log)
     try:
         for _ in deadline(60, 0.1):
             with suppress(httpx.HTTPError):
-                if httpx.get(f"{made.url}/api/v1/openapi.json").status_code == 200:
+                if httpx.get(f"{told['url']}/api/v1/openapi.json").status_code == 200:
                     break
             assert process.poll() is None, log.read_text()
-        yield made
+        yield told["url"], process, log
     finally:
-        for client in made.clients:
-            client.close()
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
         process.wait(15)
-        registry.close()
