@@ -40,7 +40,8 @@ def fuzzed(there: Web, person: str, folder: Path, sysadmin: bool, *words: str) -
         *("run", f"{there.url}/api/v1/openapi.json"),
         *("--header", f"Authorization: {token}", "--exclude-path-regex", _LEFT_OUT),
         *("--checks", ",".join(_CHECKS), "--seed", "1", "--no-shrink", "--continue-on-failure"),
-        *("--warnings", "off", "--no-color", "--request-timeout", "60", *words),
+        # More than one worker meets a defect of CPython 3.11: threads share the depth of its AST (gh-106905).
+        *("--warnings", "off", "--no-color", "--request-timeout", "60", "--workers", "1", *words),
     ]
     ended = subprocess.run(
         argv, cwd=folder, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "120"}
@@ -49,8 +50,8 @@ def fuzzed(there: Web, person: str, folder: Path, sysadmin: bool, *words: str) -
 
 
 def test_an_ordinary_person_is_answered_as_described(there: Web, tmp_path: Path) -> None:
-    fuzzed(there, "ada", tmp_path, False, "--phases", "examples,fuzzing", "--max-examples", "5", "--workers", "2")
+    fuzzed(there, "ada", tmp_path, False, "--phases", "examples,fuzzing", "--max-examples", "5")
 
 
 def test_a_sysadmin_is_answered_as_described(there: Web, tmp_path: Path) -> None:
-    fuzzed(there, "root1", tmp_path, True, "--phases", "examples,fuzzing", "--max-examples", "2", "--workers", "2")
+    fuzzed(there, "root1", tmp_path, True, "--phases", "examples,fuzzing", "--max-examples", "2")

@@ -73,9 +73,13 @@ def test_an_image_does_not_tell_where_it_was_built(image: images.Image) -> None:
     assert found.stdout == ""
 
 
-def test_the_runtime_is_the_same_when_it_is_made_again(image: images.Image, tmp_path_factory) -> None:
-    """What Debian gave is kept; Salt and the pack are installed and compiled anew."""
+def test_the_runtime_is_the_same_when_it_is_made_again(image: images.Image, tmp_path_factory, monkeypatch) -> None:
+    """What Debian gave is kept; Salt and the pack are installed and compiled anew, in the versions of that day."""
     folder = Path("/var/tmp") / f"corpus-again-{os.getpid()}"
+    versions = tmp_path_factory.mktemp("versions") / "constraints.txt"
+    pinned = {name: version for name, version in image.python_packages.items() if name != "corpus-salt"}
+    versions.write_text("".join(f"{name}=={version}\n" for name, version in pinned.items()))
+    monkeypatch.setenv("UV_CONSTRAINT", str(versions))
     try:
         subprocess.run(["cp", "-a", lab.unpacked(), folder], check=True)
         runtime.install(folder, print)
