@@ -50,6 +50,14 @@ def status(cloud: Cloud, arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {"guest": at, "status": found, "processes": _asked(cloud, {**arguments, "guest": at}, "ps")[1]}
 
 
+@question("project.look")
+def look(cloud: Cloud, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """All that a guest says of a project but its environment, at once: name, guest, lines (of the logs)."""
+    found = status(cloud, arguments)
+    at = {**arguments, "guest": found["guest"]}
+    return {**found, **releases(cloud, at), **logs(cloud, at)}
+
+
 @question("project.releases")
 def releases(cloud: Cloud, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The releases that are kept: name, guest."""

@@ -11,6 +11,7 @@ import logging
 import re
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from corpus.errors import CorpusError
@@ -28,6 +29,8 @@ _LONGEST = 20_000
 #: How long what is followed is kept.
 KEPT = datetime.timedelta(days=7)
 _FORGETTING = 600.0
+#: How long a deployment may go on, and how many events of a project are looked at for those that do.
+_LASTS, _LOOKED_AT = datetime.timedelta(hours=2), 200
 
 
 def listen(cloud: Cloud) -> None:
@@ -102,6 +105,61 @@ def after(registry: Registry, last: int, limit: int = 500) -> Sequence[Event]:
 
     with registry.reading() as session:
         return session.scalars(select(Event).where(Event.id > last).order_by(Event.id).limit(limit)).all()
+
+
+@dataclass
+class Told:
+    """A deployment as its guest told it while it went on.
+
+    :param stages: what was told of each, by name, in their order: ``state``, and behind its end ``seconds``
+    :param over: whether it told its end
+    """
+
+    deployment: str
+    guest: str
+    began: datetime.datetime
+    who: str
+    revision: str
+    mode: str
+    stages: dict[str, dict[str, Any]]
+    over: bool = False
+
+
+def told(registry: Registry, project: str) -> list[Told]:
+    """Return the deployments that a project's guests told of lately, the newest first."""
+    from sqlalchemy import select
+
+    from corpus.controller.registry.models import Event, now
+
+    wanted = (
+        select(Event)
+        .where(Event.project == project, Event.kind.startswith("deployment."), Event.at > now() - _LASTS)
+        .order_by(Event.id.desc())
+        .limit(_LOOKED_AT)
+    )
+    with registry.reading() as session:
+        rows = session.scalars(wanted).all()
+    found: dict[tuple[str, str], Told] = {}
+    for row in reversed(rows):
+        data, name, guest = row.data, str(row.data.get("deployment")), str(row.guest)
+        if row.kind == "deployment.begin":
+            who, revision, mode = (str(data.get(key) or "") for key in ("who", "revision", "mode"))
+            stages: dict[str, dict[str, Any]] = {str(stage): {"state": "waiting"} for stage in data.get("stages") or ()}
+            found[name, guest] = Told(name, guest, row.at, who, revision, mode, stages)
+        elif (name, guest) in found and row.kind == "deployment.end":
+            found[name, guest].over = True
+        elif (name, guest) in found:
+            stage = {"state": str(data.get("state") or ""), "seconds": data.get("seconds")}
+            found[name, guest].stages[str(data.get("stage"))] = stage
+    return list(reversed(found.values()))
+
+
+def under_way(registry: Registry, project: str) -> list[Told]:
+    """Return the deployments of a project that run now, the newest first.
+
+    What began long ago and never told its end died with its machine: it is no longer told.
+    """
+    return [one for one in told(registry, project) if not one.over]
 
 
 def newest(registry: Registry) -> int:

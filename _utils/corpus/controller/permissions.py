@@ -114,7 +114,7 @@ RULES: dict[str, Rule] = {
     },
     **{
         f"project.{verb}": Rule(VIEWER, _PROJECT)
-        for verb in ("deployments", "releases", "logs", "report", "status", "stats")
+        for verb in ("deployments", "look", "releases", "logs", "report", "status", "stats")
     },
     **{f"owner.{verb}": Rule(OWNER, _named("owner")) for verb in ("view", "set_email", "add_key", "remove_key")},
     **{f"platform.{verb}": Rule(OWNER, _named("platform", "platform")) for verb in ("grant", "revoke")},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +15,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from corpus.controller.registry.models import now
-from corpus.errors import CorpusError
+from corpus.errors import CorpusError, Forbidden
 from corpus.web import login, problems
 from corpus.web.login import Caller
 from corpus.web.service import Serving
@@ -53,6 +53,16 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
     caller = getattr(request.state, "caller", None)
     text = _environment().get_template(template).render(request=request, caller=caller, **values)
     return HTMLResponse(text, status, {"Cache-Control": "no-store"})
+
+
+def part(ask: Callable[[], Any]) -> tuple[Any, str]:
+    """What somebody else says for a part of a page; or nothing, and why not. What is not theirs to see has no reason."""
+    try:
+        return ask(), ""
+    except Forbidden:
+        return None, ""
+    except CorpusError as err:
+        return None, str(err)
 
 
 def away(where: str) -> RedirectResponse:

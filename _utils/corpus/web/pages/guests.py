@@ -7,8 +7,8 @@ from fastapi.responses import Response
 
 from corpus.web.pages import actions, frame
 from corpus.web.pages.frame import Looking
+from corpus.web.routes import deployments, operations
 from corpus.web.routes import guests as resource
-from corpus.web.routes import operations
 from corpus.web.service import Serving
 
 router = APIRouter(include_in_schema=False)
@@ -42,4 +42,19 @@ def one(request: Request, name: str, caller: Looking, service: Serving) -> Respo
     guest = resource.get_guest(name, caller, service)
     buttons = actions.buttons(service, caller.person, _KINDS, {"name": guest.name})
     recent = operations.list_operations(caller, service, limit=10, subject=f"guest:{guest.name}")
-    return frame.render(request, "guest.html", guest=guest, buttons=buttons, recent=recent.items)
+    deployed = deployments.list_deployments(caller, service, limit=8, guest=guest.name)
+    return frame.render(
+        request, "guest.html", guest=guest, buttons=buttons, recent=recent.items, deployed=deployed.items
+    )
+
+
+@router.get("/guests/{name}/snapshots")
+def snapshots(request: Request, name: str, caller: Looking, service: Serving) -> Response:
+    """What its node says of it: it is asked when somebody looks."""
+    guest = resource.get_guest(name, caller, service)
+    labels, problem = frame.part(lambda: resource.list_snapshots(name, caller, service))
+    live, silent = frame.part(lambda: resource.get_guest(name, caller, service, True).live)
+    restore = actions.buttons(service, caller.person, ["guest.restore", "guest.delete_snapshot"], {"name": guest.name})
+    return frame.render(
+        request, "snapshots.html", guest=guest, labels=labels, live=live, problem=problem or silent, restore=restore
+    )

@@ -5,13 +5,12 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from sqlalchemy import select
-from sqlalchemy.orm import joinedload
 
 from corpus.controller import permissions
-from corpus.controller.registry.models import ComputeNode, Deployment, Guest, Operation, Project
+from corpus.controller.registry.models import Guest, Operation
 from corpus.web.pages import frame
 from corpus.web.pages.frame import Looking
-from corpus.web.routes import operations as resource
+from corpus.web.routes import deployments, nodes, operations
 from corpus.web.service import Serving
 
 router = APIRouter(include_in_schema=False)
@@ -22,17 +21,6 @@ def overview(request: Request, caller: Looking, service: Serving) -> Response:
     """What there is for who looks."""
     person = caller.person
     with service.registry.reading() as session:
-        nodes = session.scalars(
-            select(ComputeNode).where(permissions.nodes(person)).order_by(ComputeNode.name).limit(20)
-        ).all()
-        deployments = session.scalars(
-            select(Deployment)
-            .join(Project, Deployment.project_id == Project.id)
-            .where(permissions.projects(person))
-            .order_by(Deployment.id.desc())
-            .limit(10)
-            .options(joinedload(Deployment.project))
-        ).all()
         troubled = session.scalars(
             select(Guest).where(permissions.guests(person), Guest.state == "failed").order_by(Guest.name).limit(10)
         ).all()
@@ -42,14 +30,14 @@ def overview(request: Request, caller: Looking, service: Serving) -> Response:
             .order_by(Operation.id.desc())
             .limit(5)
         ).all()
-    recent = resource.list_operations(caller, service, limit=8)
+    seen = nodes.list_nodes(caller, service, limit=20).items
     return frame.render(
         request,
         "overview.html",
-        nodes=nodes,
-        deployments=deployments,
+        nodes=seen,
+        deployed=deployments.list_deployments(caller, service, limit=10).items,
         troubled=troubled,
         failed=failed,
-        broken=[one for one in nodes if one.state == "failed"],
-        recent=recent.items,
+        broken=[one for one in seen if one.state == "failed"],
+        recent=operations.list_operations(caller, service, limit=8).items,
     )

@@ -185,6 +185,21 @@ def _page(
     return Page(items=items, next=cursor)
 
 
+def latest(session: Session, projects: Sequence[str]) -> dict[str, DeploymentInfo]:
+    """Return the newest deployment of each of some projects, by their names; nothing of those that have none."""
+    those = session.scalars(select(Project.id).where(Project.name.in_(projects))).all()
+    if not those:
+        return {}
+    order = (Deployment.started.desc(), Deployment.id.desc())
+    dated = Deployment.started.is_not(None)
+    newest = [
+        select(Deployment.id).where(Deployment.project_id == one, dated).order_by(*order).limit(1).subquery()
+        for one in those
+    ]
+    wanted = select(Deployment).where(Deployment.id.in_(union_all(*(select(one.c.id) for one in newest))))
+    return {row.project.name: _info(row) for row in session.scalars(wanted.options(joinedload(Deployment.project)))}
+
+
 def _info(row: Deployment) -> DeploymentInfo:
     report = row.report
     return DeploymentInfo(

@@ -1,20 +1,41 @@
 // Keeps what is marked with data-follow as the server has it: at each event of that stream the page is fetched again,
-// and the element of the same id replaced. Without JavaScript one reloads.
+// and the element of the same id replaced. What is marked with data-load is fetched when the page is there: another
+// page's element "said". What is there soon (data-again: milliseconds) is looked at again. Without JavaScript one reloads, and follows the link.
 "use strict";
+
+function page(address) {
+  return fetch(address, { headers: { Accept: "text/html" } })
+    .then((answer) => answer.text())
+    .then((text) => new DOMParser().parseFromString(text, "text/html"));
+}
+
+function load(element) {
+  page(element.dataset.load)
+    .then((found) => {
+      const said = found.getElementById("said") || found.querySelector(".problem");
+      if (said) element.replaceChildren(...(said.id === "said" ? said.childNodes : [said]));
+    })
+    .catch(() => {});
+}
 
 function follow(element) {
   const source = new EventSource(element.dataset.follow);
   let waiting = null;
   const look = () => {
     waiting = null;
-    fetch(location.href, { headers: { Accept: "text/html" } })
-      .then((answer) => (answer.ok ? answer.text() : Promise.reject(answer.status)))
-      .then((text) => {
+    page(location.href)
+      .then((found) => {
         const now = document.getElementById(element.id);
-        const made = new DOMParser().parseFromString(text, "text/html").getElementById(element.id);
+        const made = found.getElementById(element.id);
         if (!now || !made) return;
+        for (const part of made.querySelectorAll("[data-load]")) {
+          const was = document.getElementById(part.id);
+          if (was) part.replaceChildren(...was.childNodes);
+        }
         now.replaceChildren(...made.childNodes);
+        for (const part of now.querySelectorAll("[data-load]")) load(part);
         if (!made.dataset.follow) source.close();
+        if (made.dataset.again) setTimeout(look, Number(made.dataset.again));
       })
       .catch(() => {});
   };
@@ -29,4 +50,5 @@ function follow(element) {
   });
 }
 
+for (const element of document.querySelectorAll("[data-load]")) load(element);
 for (const element of document.querySelectorAll("[data-follow]")) follow(element);

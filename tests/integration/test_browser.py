@@ -1,0 +1,260 @@
+"""The pages, in a real Chromium: people of a real directory, a real master, a project that is really deployed."""
+
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.deployed import Cloud, deployed
+from tests.machine import CHECKOUT
+from tests.slapd import MISSING, Slapd, slapd
+from tests.web import PASSWORD
+
+CHROMIUM = shutil.which("chromium")
+#: Pictures of what a test saw, for people.
+PICTURES = CHECKOUT / "build/screenshots"
+
+pytestmark = [
+    pytest.mark.skipif(MISSING is not None, reason=str(MISSING)),
+    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (Debian: apt-get install chromium)"),
+]
+
+PATHS = [
+    "/",
+    "/projects",
+    "/projects/shop",
+    "/projects/shop/on/web",
+    "/statistics",
+    "/statistics?project=shop&weeks=4",
+    "/nodes",
+    "/nodes/n1.corpus.test",
+    "/guests",
+    "/guests/web",
+    "/operations",
+    "/audit",
+    "/me",
+    "/people",
+    "/people/ada",
+    "/controller",
+    "/do/guest.create",
+    "/do/project.push?name=shop",
+    "/do/guest.stop?name=web",
+    "/links",
+]
+#: A stage that lasts until somebody says that it may end.
+WAITS = """\
+go:
+  cmd.run:
+    - name: for i in $(seq 600); do test -e {go} && exit 0; sleep 0.1; done; exit 1
+"""
+
+
+@pytest.fixture(scope="module")
+def directory() -> Iterator[Slapd]:
+    with slapd() as made:
+        made.person("ada", PASSWORD, "staff")
+        made.person("bob", PASSWORD, "staff")
+        made.person("root1", PASSWORD, "corpus-admins")
+        yield made
+
+
+@pytest.fixture(scope="module")
+def there(directory: Slapd) -> Iterator[Cloud]:
+    people = {"ldap": {"corpus-admins%": [".*", "@runner"]}}
+    with deployed((), people, directory.options, eauth="ldap") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+Open = Callable[..., Page]
+
+
+@pytest.fixture
+def opened(chromium: Browser, there: Cloud) -> Iterator[Open]:
+    """Opens a browser of somebody's; what its pages complain of fails the test."""
+    complaints: list[str] = []
+    contexts = []
+
+    def do(who: str | None = None, **settings: object) -> Page:
+        context = chromium.new_context(base_url=there.web.url, **settings)  # type: ignore[arg-type]
+        context.set_default_timeout(30_000)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda err: complaints.append(str(err)))
+        if who:
+            enter(page, who)
+        return page
+
+    yield do
+    for context in contexts:
+        context.close()
+    assert [said for said in complaints if "status of 401" not in said] == []  # a wrong password is no defect
+
+
+def enter(page: Page, who: str, password: str = PASSWORD) -> None:
+    page.goto("/login")
+    page.get_by_label("Name").fill(who)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url("**/")
+
+
+def pictured(page: Page, name: str) -> None:
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
+
+
+def test_people_of_the_directory_log_in_and_out(opened: Open) -> None:
+    page = opened()
+    page.goto("/projects/shop")
+    expect(page).to_have_url("http://" + page.url.split("/")[2] + "/login?next=%2Fprojects%2Fshop")
+    page.get_by_label("Name").fill("ada")
+    page.get_by_label("Password").fill("wrong")
+    with page.expect_response(lambda answer: answer.request.method == "POST") as refused:
+        page.get_by_role("button", name="Log in").click()
+    assert refused.value.status == 401
+    expect(page.get_by_role("alert")).to_have_text("Name or password is wrong.")
+    page.on("console", lambda _: None)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("shop")  # where one wanted to go
+    page.get_by_role("button", name="Log out").click()
+    page.goto("/projects/shop")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Log in to corpus")
+
+
+@pytest.mark.parametrize("looks", ["light", "phone-dark"])
+def test_pages_are_for_everybody(opened: Open, looks: str) -> None:
+    """Nothing serious for axe, nothing wider than a phone, for a sysadmin who sees all of it."""
+    settings = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"} if looks == "phone-dark" else {}
+    page, found = opened("root1", **settings), {}
+    for path in PATHS:
+        answer = page.goto(path)
+        assert answer is not None
+        assert answer.ok, (path, answer.status)
+        for part in page.locator("[data-load]").all():
+            asked_for = part.locator(f'a[href="{part.get_attribute("data-load")}"]')
+            expect(asked_for).to_have_count(0, timeout=60_000)  # it is there
+        pictured(page, f"{looks}{path.partition('?')[0].replace('/', '-')}")
+        violations = Axe().run(page).response["violations"]
+        serious = [
+            (one["id"], one["nodes"][0]["html"]) for one in violations if one["impact"] in ("serious", "critical")
+        ]
+        wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+        if serious or wide:
+            found[path] = (serious, "wider than the screen" if wide else "")
+    assert found == {}
+
+
+def test_reading_needs_no_script_and_no_mouse(opened: Open) -> None:
+    page = opened("ada", java_script_enabled=False)
+    page.goto("/projects/shop")
+    page.get_by_role("link", name="Processes, releases, environment and logs on web").click()
+    expect(page.get_by_role("heading", name="Releases")).to_be_visible()
+    expect(page.get_by_role("cell", name="web.1")).to_be_visible()
+    page.goto("/")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.url.endswith("#main")
+
+
+def test_a_push_is_watched_and_rolled_back(opened: Open, there: Cloud, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    page = opened("ada", viewport={"width": 1200, "height": 900})
+    page.goto("/projects/shop")
+    assert there.shown().startswith("one")
+    (there.tree / ".salt").mkdir(exist_ok=True)
+    tmp_path.chmod(0o755)
+    files = {"VERSION": "two", ".salt/configure.sls": WAITS.format(go=go)}
+    pushing = threading.Thread(target=there.pushed, kwargs=files)
+    pushing.start()
+    try:
+        page.get_by_role("link", name="watch it").click()  # the page says it by itself
+        stage = page.locator("ol.steps li", has_text="configure").first
+        expect(stage).to_contain_text("running", timeout=30_000)
+        pictured(page, "deployment-under-way")
+    finally:
+        go.touch()
+        pushing.join()
+    expect(page.locator("#deployment")).to_contain_text("took", timeout=30_000)
+    expect(page.locator("#deployment")).to_contain_text("Revision")
+    pictured(page, "deployment")
+    assert there.shown().startswith("two")
+
+    page.goto("/projects/shop")
+    page.get_by_role("link", name="Roll back to").first.click()
+    expect(page.get_by_role("heading", level=2)).to_have_text("What will happen")
+    expect(page.locator("ol.steps")).to_contain_text("roll back on web")
+    assert there.shown().startswith("two"), "what was only looked at"
+    pictured(page, "roll-back")
+    page.get_by_role("button", name="Roll back").click()
+    expect(page.locator("#operation .badge").first).to_have_text("done", timeout=60_000)
+    pictured(page, "rolled-back")
+    assert there.shown().startswith("one")
+
+
+def test_a_variable_is_set_and_its_value_shown_nowhere(opened: Open, there: Cloud) -> None:
+    page = opened("ada")
+    page.goto("/projects/shop/on/web")
+    page.get_by_text("Set a variable").click()
+    page.get_by_label("Name").fill("GREETING")
+    page.get_by_label("Value").fill("do-not-show-this")
+    page.get_by_role("button", name="Set it").click()
+    expect(page.locator("#operation .badge").first).to_have_text("done", timeout=60_000)
+    assert "do-not-show-this" not in page.content()
+    assert there.shown().endswith("do-not-show-this")
+    page.goto("/projects/shop/on/web")
+    expect(page.get_by_text("GREETING")).to_be_visible()
+    assert "do-not-show-this" not in page.content()
+
+
+def test_a_token_is_made_shown_once_and_revoked(opened: Open, there: Cloud) -> None:
+    page = opened("bob")
+    page.goto("/me")
+    page.get_by_text("Make a token for a machine").click()
+    page.get_by_label("Name").fill("ci")
+    page.get_by_label("Good for").fill("read")
+    page.get_by_role("button", name="Make it").click()
+    token = page.locator("#token").inner_text()
+    machine = there.web.client(token)
+    assert machine.get("/me").json()["scopes"] == ["read"]
+    assert token not in page.url
+    page.goto("/me")
+    assert token not in page.content()
+    page.get_by_role("button", name="Revoke ci").click()
+    expect(page.get_by_role("cell", name="ci", exact=True)).to_have_count(0)
+    assert machine.get("/me").status_code == 401
+
+
+def test_what_is_not_theirs_is_not_there(opened: Open) -> None:
+    page = opened("bob")
+    for path in ("/projects/shop", "/projects/shop/on/web", "/guests/web", "/nodes/n1.corpus.test", "/people/ada"):
+        answer = page.request.get(path)
+        assert answer.status in (403, 404), path
+        assert "10.64" not in answer.text()
+    assert "shop" not in page.request.get("/projects").text()
+    for path in ("/dns", "/controller"):
+        assert page.request.get(path).status == 403
+    strange = page.request.post(
+        "/do/project.create", form={"name": "theirs"}, headers={"Origin": "https://example.org"}
+    )
+    assert strange.status == 403
+
+
+def test_a_link_takes_its_token_out_of_the_address(opened: Open) -> None:
+    page = opened()
+    page.goto("/links#abc123")
+    expect(page.locator("#token")).to_have_value("abc123")
+    assert "#" not in page.url
