@@ -6,13 +6,15 @@ JOBS ?= $(shell expr $$(nproc) + 1)
 
 # What Debian brings and PyPI does not.
 DEMO_PACKAGES := git nginx rsync
-TEST_PACKAGES := $(DEMO_PACKAGES) chromium nodejs $(if $(shell command -v npm),,npm) openssh-client openssh-server pebble sudo systemd composer cron logrotate mariadb-server php-fpm php-cli php-mbstring php-xml postgresql lxc mmdebstrap iproute2 pdns-server pdns-backend-sqlite3 pdns-backend-pgsql bind9-dnsutils sqlite3 nftables haproxy btrfs-progs uidmap zstd curl slapd gcc libldap-dev libsasl2-dev python3-dev
+TEST_PACKAGES := $(DEMO_PACKAGES) socat chromium nodejs $(if $(shell command -v npm),,npm) openssh-client openssh-server pebble sudo systemd composer cron logrotate mariadb-server php-fpm php-cli php-mbstring php-xml postgresql lxc mmdebstrap iproute2 pdns-server pdns-backend-sqlite3 pdns-backend-pgsql bind9-dnsutils sqlite3 nftables haproxy btrfs-progs uidmap zstd curl slapd gcc libldap-dev libsasl2-dev python3-dev
+
+CLOUD_PACKAGES := lxc mmdebstrap iproute2 uidmap zstd socat openssh-client git curl
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lab controller check format bench docs debian clean
+.PHONY: help venv demo demo-cloud demo-cloud-stop test lab controller check format bench docs debian clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 venv: .venv/.complete ## .venv with corpus, Salt and every tool
 
@@ -28,6 +30,13 @@ $(BIN)/uv:
 demo: venv ## push a project, see it served, push a broken one, see it rolled back
 	tools/debian $(DEMO_PACKAGES)
 	$(BIN)/python tools/demo.py
+
+demo-cloud: venv ## a controller, a node, people, web pages and a guest with an application, on this machine; as root
+	tools/debian $(CLOUD_PACKAGES)
+	$(BIN)/python tools/demo_cloud.py start $(ARGS)
+
+demo-cloud-stop: venv ## remove all of that
+	$(BIN)/python tools/demo_cloud.py stop $(ARGS)
 
 test: venv ## every test
 	tools/debian $(TEST_PACKAGES)

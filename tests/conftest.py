@@ -17,6 +17,7 @@ LOOPBACK = "127.0.0.1"  # salt-factories would listen on every address
 
 #: What takes longest begins first: a worker that got it last would let the others wait.
 LONG = (
+    "tests/lab/test_demo_cloud.py",
     "tests/lab/test_cloud.py",
     "tests/integration/test_crash.py",
     "tests/lab/test_cloud_moves.py",

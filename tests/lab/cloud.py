@@ -91,7 +91,11 @@ class BareMachine:
 
     :param folder: on the host; has the machine's changes and its disk
     :param public: the public key that its root accepts
-    :param salt: whether it has Salt, and sees the checkout at ``/opt/checkout``
+    :param salt: whether it has Salt
+    :param checkout: whether it sees the checkout at ``/opt/checkout``
+    :param container: its name for LXC
+    :param packages: Debian's, separated by commas
+    :param kind: names the root file system with these packages
     """
 
     hostname: str
@@ -103,10 +107,13 @@ class BareMachine:
     gateway6: str
     public: str
     salt: bool = False
+    checkout: bool = False
+    container: str = ""
+    packages: str = PACKAGES
+    kind: str = "machine"
 
-    @property
-    def container(self) -> str:
-        return f"{self.hostname}-{os.getpid()}"
+    def __post_init__(self) -> None:
+        self.container = self.container or f"{self.hostname}-{os.getpid()}"
 
     def start(self) -> None:
         """Start it, and wait until systemd has started everything."""
@@ -122,7 +129,7 @@ class BareMachine:
                 return
 
     def _prepare(self, upper: Path, disk: Path) -> None:
-        lower = guest.root_file_system("machine", PACKAGES)
+        lower = guest.root_file_system(self.kind, self.packages)
         files = {
             "etc/hostname": f"{self.hostname}\n",
             "etc/hosts": f"127.0.0.1 localhost\n{self.address} {self.hostname}\n",
@@ -171,8 +178,8 @@ class BareMachine:
         loops = "".join(
             f"lxc.mount.entry = /dev/{name} dev/{name} none bind,create=file 0 0\n" for name in _loop_devices()
         )
-        checkout = f"lxc.mount.entry = {CHECKOUT} opt/checkout none bind,ro,create=dir 0 0\n" if self.salt else ""
-        (self.folder / self.container / "config").write_text(_CONFIG.format(**values) + loops + checkout)
+        seen = f"lxc.mount.entry = {CHECKOUT} opt/checkout none bind,ro,create=dir 0 0\n" if self.checkout else ""
+        (self.folder / self.container / "config").write_text(_CONFIG.format(**values) + loops + seen)
 
     def run(self, *argv: str, check: bool = True) -> Ended:
         """Run a program on it, as root, from outside."""

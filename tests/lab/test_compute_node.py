@@ -58,6 +58,7 @@ def machine() -> Iterator[BareMachine]:
             f"{network6}:1",
             "",
             salt=True,
+            checkout=True,
         )
         try:
             for words in (
