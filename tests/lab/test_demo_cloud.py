@@ -140,6 +140,13 @@ def test_its_owner_makes_a_guest_and_watches(demo: Demo, chromium: Browser) -> N
     expect(page.locator("#operation .badge").first).to_have_text("done", timeout=90_000)
     page.goto("/guests/second")
     expect(page.get_by_role("heading", level=1)).to_contain_text("running")
+    page.get_by_role("button", name="root password").click()
+    link = page.locator("#link").get_attribute("href") or ""
+    for times in (1, 0):
+        stranger = chromium.new_context(ignore_https_errors=True).new_page()
+        stranger.goto(link)
+        stranger.get_by_role("button").click()
+        expect(stranger.get_by_text("this link does not show it again")).to_have_count(times)
     sysadmin = demo.log_in(chromium, "root1")
     sysadmin.goto("/controller")
     expect(sysadmin.get_by_role("heading", level=1)).to_contain_text("done")

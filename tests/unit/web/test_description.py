@@ -45,6 +45,8 @@ ENDPOINTS = {
     "mc_guest.snapshots": "GET /guests/{name}/snapshots",
     "mc_guest.move": "POST /guests/{name}/move",
     "mc_guest.exec": "POST /guests/{name}/exec",
+    "mc_guest.credentials": "POST /guests/{name}/credentials",
+    "mc_guest.redeem": "POST /links",
     "mc_guest.link_dns": "POST /guests/{name}/names",
     "mc_guest.unlink_dns": "DELETE /guests/{name}/names/{fqdn}",
     "mc_project.create": "POST /projects",
@@ -93,8 +95,6 @@ ENDPOINTS = {
 }
 #: Functions that are in no API, and why.
 WITHOUT = {
-    "mc_guest.credentials": "a secret that is shown once",
-    "mc_guest.redeem": "a secret that is shown once",
     "mc_controller.init": "it makes the machine that the API would run on",
     "mc_controller.heard": "for the reactor",
     "mc_controller.perform": "for the web service itself",

@@ -144,6 +144,14 @@ def where(call: Call, platform: str, guest: str) -> None:
         raise NotThere(f"{guest} is not on platform {platform}, but on {found}.")
 
 
+@command("credentials", HEADLINE, ("prod shop", "A link, good for one look within a week"))
+@click.argument("guest")
+def credentials(call: Call, guest: str) -> None:
+    """Print a link that shows the root password of GUEST once, to whoever opens it."""
+    made = call.api.ask("POST", place("guests", guest, "credentials")).json()
+    call.out.facts({"url": made["url"], "expires": made["expires"]})
+
+
 @command("snapshots", HEADLINE, ("prod shop", ""))
 @click.argument("guest")
 def snapshots(call: Call, guest: str) -> None:

@@ -308,15 +308,21 @@ def buttons(service: Service, person: Person, kinds: list[str], arguments: Mappi
     :param kinds: of operations, in their order
     :param arguments: the thing: ``{"name": "shop"}``
     """
-    found = []
+    return [
+        {"kind": name, "action": ACTIONS[name], "arguments": dict(arguments)}
+        for name in kinds
+        if may(service, person, ACTIONS[name].kind or name, arguments)
+    ]
+
+
+def may(service: Service, person: Person, action: str, arguments: Mapping[str, Any]) -> bool:
+    """Tell whether a person may do something."""
     with service.registry.reading() as session:
-        for name in kinds:
-            try:
-                permissions.check(session, person, ACTIONS[name].kind or name, arguments)
-            except CorpusError:
-                continue
-            found.append({"kind": name, "action": ACTIONS[name], "arguments": dict(arguments)})
-    return found
+        try:
+            permissions.check(session, person, action, arguments)
+        except CorpusError:
+            return False
+    return True
 
 
 @router.get("/do/{kind}")

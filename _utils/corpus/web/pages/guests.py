@@ -7,7 +7,7 @@ from fastapi.responses import Response
 
 from corpus.web.pages import actions, frame
 from corpus.web.pages.frame import Looking
-from corpus.web.routes import deployments, operations
+from corpus.web.routes import deployments, links, operations
 from corpus.web.routes import guests as resource
 from corpus.web.service import Serving
 
@@ -42,10 +42,24 @@ def one(request: Request, name: str, caller: Looking, service: Serving) -> Respo
     guest = resource.get_guest(name, caller, service)
     buttons = actions.buttons(service, caller.person, _KINDS, {"name": guest.name})
     recent = operations.list_operations(caller, service, limit=10, subject=f"guest:{guest.name}")
+    secrets = actions.may(service, caller.person, "guest.credentials", {"name": guest.name})
     deployed = deployments.list_deployments(caller, service, limit=8, guest=guest.name)
     return frame.render(
-        request, "guest.html", guest=guest, buttons=buttons, recent=recent.items, deployed=deployed.items
+        request,
+        "guest.html",
+        guest=guest,
+        buttons=buttons,
+        recent=recent.items,
+        deployed=deployed.items,
+        secrets=secrets,
     )
+
+
+@router.post("/guests/{name}/credentials")
+def credentials(request: Request, name: str, caller: Looking, service: Serving) -> Response:
+    """Make a link that shows the guest's root password once, and show the link."""
+    made = links.link_guest_credentials(request, name, caller, service)
+    return frame.render(request, "credentials.html", 201, name=name, made=made)
 
 
 @router.get("/guests/{name}/snapshots")
