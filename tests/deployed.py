@@ -12,7 +12,7 @@ import httpx
 from corpus.controller.registry import models
 from sqlalchemy import select
 
-from tests.machine import IDENTITY, free_port, run
+from tests.machine import IDENTITY, free_port, run, stop_processes
 from tests.master import master
 from tests.web import Web, auth, serving
 
@@ -103,7 +103,7 @@ def deployed(
             try:
                 yield _placed(service, free_port())
             finally:
-                behind.cloud().minions.call(GUEST, "mc_project.destroy_project", "shop", confirm="shop", timeout=120)
+                stop_processes(behind.folder / "projects")
 
 
 def _furnish(web: Web) -> None:

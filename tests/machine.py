@@ -174,16 +174,21 @@ class Machine:
 
     def stop(self) -> None:
         """Stop everything that runs on the machine."""
-        pid_file = self.projects / ".corpus/supervisor/supervisord.pid"
-        if pid_file.exists():
-            pid = int(pid_file.read_text())
-            try:
-                os.kill(pid, 15)
-            except ProcessLookupError:
+        stop_processes(self.projects)
+
+
+def stop_processes(projects: Path) -> None:
+    """End what runs for the projects below a folder: their supervisor, if it is supervisord."""
+    pid_file = projects / ".corpus/supervisor/supervisord.pid"
+    if pid_file.exists():
+        pid = int(pid_file.read_text())
+        try:
+            os.kill(pid, 15)
+        except ProcessLookupError:
+            return
+        for _ in deadline(30):
+            if not Path(f"/proc/{pid}").exists():
                 return
-            for _ in deadline(30):
-                if not Path(f"/proc/{pid}").exists():
-                    return
 
 
 class WarmSalt:

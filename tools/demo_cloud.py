@@ -111,6 +111,7 @@ mkdir -p /opt/src
 tar -C /opt/checkout --exclude=./.venv --exclude=./.git --exclude=./build -cf - . | tar -C /opt/src -xf -
 python3 -m venv /opt/corpus
 /opt/corpus/bin/pip install --quiet -e '/opt/src[web,ldap]'
+: >/etc/resolv.conf  # it leads nowhere from the demo's network: no name is waited for in vain
 """
 
 

@@ -23,6 +23,29 @@ _PEOPLE = 5
 Line = Mapping[str, Any]
 Timed = TypeVar("Timed")
 
+#: Stages as a deployment goes through them, in both its reports and its figures; JSON with sorted keys has lost that.
+ORDER = (
+    "archive",
+    "initialization",
+    "release_sync",
+    "configure",
+    "build",
+    "reconfigure",
+    "tests",
+    "activate",
+    "upgrade",
+    "switch",
+    "bundle",
+    "post_install",
+    "rollback",
+    "notify",
+)
+
+
+def place(stage: str) -> int:
+    """Where a stage stands among the others; one that is not known comes last."""
+    return ORDER.index(stage) if stage in ORDER else len(ORDER)
+
 
 def figures(lines: Sequence[Line], days: float, now: datetime | None = None) -> dict[str, Any]:
     """Return the figures of one project on one machine.

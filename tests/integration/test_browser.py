@@ -40,6 +40,7 @@ PATHS = [
     "/people",
     "/people/ada",
     "/controller",
+    "/dns",
     "/do/guest.create",
     "/do/project.push?name=shop",
     "/do/guest.stop?name=web",
@@ -126,7 +127,6 @@ def test_people_of_the_directory_log_in_and_out(opened: Open) -> None:
         page.get_by_role("button", name="Log in").click()
     assert refused.value.status == 401
     expect(page.get_by_role("alert")).to_have_text("Name or password is wrong.")
-    page.on("console", lambda _: None)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Log in").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("shop")  # where one wanted to go
@@ -190,6 +190,8 @@ def test_a_push_is_watched_and_rolled_back(opened: Open, there: Cloud, tmp_path:
         pushing.join()
     expect(page.locator("#deployment")).to_contain_text("took", timeout=30_000)
     expect(page.locator("#deployment")).to_contain_text("Revision")
+    names = page.locator("ol.steps .name").all_inner_texts()
+    assert names.index("configure") < names.index("activate") < names.index("switch")
     pictured(page, "deployment")
     assert there.shown().startswith("two")
 

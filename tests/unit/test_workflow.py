@@ -1,6 +1,7 @@
 """The table of stages and modes, against the one in the design."""
 
 import pytest
+from corpus import statistics
 from corpus.project import workflow
 
 TABLE = """
@@ -67,3 +68,10 @@ def test_every_sls_that_a_project_carries() -> None:
 
 def test_environments_follow_modes() -> None:
     assert workflow.ENVIRONMENTS == {"editable": "dev", "cooking": "staging", "final": "prod"}
+
+
+def test_reports_and_figures_tell_stages_in_their_order() -> None:
+    assert [stage for stage in statistics.ORDER if stage in workflow.ALL] == list(workflow.ALL)
+    order = [workflow.TESTS_AFTER, workflow.TESTS.name, "activate", workflow.SWITCH_AFTER, workflow.SWITCH, "bundle"]
+    assert sorted(order, key=statistics.place) == order
+    assert statistics.place("something else") == len(statistics.ORDER)

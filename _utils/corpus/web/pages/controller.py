@@ -14,9 +14,10 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/controller")
-def controller(request: Request, caller: Looking, service: Serving) -> Response:
-    """How it is."""
-    report = resource.get_controller(caller, service)
+def controller(request: Request, caller: Looking, service: Serving, now: bool = False) -> Response:
+    """How it is; what the master must tell comes when the page is there."""
+    service.allowed(caller, "controller.report", {})
+    report = resource.get_controller(caller, service) if now else None
     return frame.render(request, "controller.html", report=report, compared=None, settled=None)
 
 

@@ -26,6 +26,8 @@ _KINDS = [
     "guest.move",
     "guest.delete",
 ]
+#: What makes no sense in a state.
+_NOT_WHILE = {"running": ("guest.start",), "stopped": ("guest.stop", "guest.restart")}
 
 
 @router.get("/guests")
@@ -40,7 +42,8 @@ def several(request: Request, caller: Looking, service: Serving, after: str | No
 def one(request: Request, name: str, caller: Looking, service: Serving) -> Response:
     """One, with what can be done to it."""
     guest = resource.get_guest(name, caller, service)
-    buttons = actions.buttons(service, caller.person, _KINDS, {"name": guest.name})
+    kinds = [kind for kind in _KINDS if kind not in _NOT_WHILE.get(guest.state, ())]
+    buttons = actions.buttons(service, caller.person, kinds, {"name": guest.name})
     recent = operations.list_operations(caller, service, limit=10, subject=f"guest:{guest.name}")
     secrets = actions.may(service, caller.person, "guest.credentials", {"name": guest.name})
     deployed = deployments.list_deployments(caller, service, limit=8, guest=guest.name)

@@ -15,15 +15,17 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/dns")
-def zones(request: Request, caller: Looking, service: Serving) -> Response:
-    """The zones of the name server, and what would be changed."""
+def zones(request: Request, caller: Looking, service: Serving, now: bool = False) -> Response:
+    """The zones of the name server, and what would be changed; that comes when the page is there."""
     service.allowed(caller, "dns.zones", {})
-    found, problem = frame.part(lambda: resource.list_zones(caller, service))
-    plan, silent = frame.part(lambda: resource.compare_names(caller, service))
     buttons = actions.buttons(service, caller.person, ["dns.create_zone", "dns.add", "dns.remove"], {})
     apply = actions.buttons(service, caller.person, ["dns.apply"], {})
+    found, problem, plan, silent = None, "", None, ""
+    if now:
+        found, problem = frame.part(lambda: resource.list_zones(caller, service))
+        plan, silent = frame.part(lambda: resource.compare_names(caller, service))
     return frame.render(
-        request, "zones.html", zones=found, plan=plan, problem=problem or silent, buttons=buttons, apply=apply
+        request, "zones.html", now=now, zones=found, plan=plan, problem=problem or silent, buttons=buttons, apply=apply
     )
 
 

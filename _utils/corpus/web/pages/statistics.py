@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from corpus.errors import UsageError
+from corpus.statistics import place
 from corpus.web.pages import charts, frame
 from corpus.web.pages.frame import Looking
 from corpus.web.routes import projects, statistics
@@ -59,6 +60,7 @@ def figures(request: Request, caller: Looking, service: Serving, project: str = 
         periods=_PERIODS,
         names=names,
         part=_part,
+        stages=sorted(found.stages.items(), key=lambda item: place(item[0])),
     )
 
 

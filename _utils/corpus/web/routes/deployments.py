@@ -16,6 +16,7 @@ from corpus.controller import permissions
 from corpus.controller.registry.models import Deployment, Project
 from corpus.errors import NotThere, UsageError
 from corpus.identifiers import shown
+from corpus.statistics import place
 from corpus.web.login import Asking, Caller
 from corpus.web.routes.projects import At, Lines, Name, seen
 from corpus.web.schemas import After, Limit, Page
@@ -233,7 +234,9 @@ def get_deployment(name: Name, deployment: Id, caller: Asking, service: Serving,
             strategy=str(report.get("strategy") or ""),
             summary=str(report.get("summary") or ""),
             notes=[str(note) for note in report.get("notes") or ()],
-            stages=[_stage(stage, told) for stage, told in stages.items()] if isinstance(stages, dict) else [],
+            stages=[_stage(stage, stages[stage]) for stage in sorted(stages, key=place)]
+            if isinstance(stages, dict)
+            else [],
         )
 
 
