@@ -136,7 +136,9 @@ def _quality(
 
 
 def _ended(line: Line) -> datetime:
-    when = datetime.fromisoformat(str(line["when"]).replace("Z", "+00:00"))
+    when = line["when"]
+    if not isinstance(when, datetime):
+        when = datetime.fromisoformat(str(when).replace("Z", "+00:00"))
     return when + timedelta(seconds=float(line["seconds"]))
 
 

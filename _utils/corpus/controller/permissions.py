@@ -7,16 +7,17 @@ allows, every stronger one does, too. Who may not even see a thing is told that 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Select, exists, literal, or_, select, true
+from sqlalchemy import ColumnElement, CompoundSelect, Select, literal, or_, select, true, union_all
 from sqlalchemy.orm import aliased
 
 from corpus.controller.registry.models import (
     ROLES,
     ComputeNode,
     Guest,
+    Operation,
     Owner,
     Placement,
     Platform,
@@ -39,11 +40,18 @@ class Person:
     :param name: the login name
     :param sysadmin: may do everything
     :param scopes: of the token that let them in; empty: everything that they may
+    :param everywhere: has a role everywhere, and so sees everything
     """
 
     name: str
     sysadmin: bool = False
     scopes: tuple[str, ...] = ()
+    everywhere: bool = False
+
+    @property
+    def sees_everything(self) -> bool:
+        """Whether they may see everything that there is."""
+        return self.sysadmin or self.everywhere
 
 
 def person(session: Session, name: str, groups: Sequence[str], admins: str, scopes: Sequence[str] = ()) -> Person:
@@ -51,12 +59,8 @@ def person(session: Session, name: str, groups: Sequence[str], admins: str, scop
 
     :param admins: the group whose people are sysadmins
     """
-    everywhere = (
-        select(Role.id)
-        .join(Owner)
-        .where(Owner.name == name, Role.name == SYSADMIN, Role.project_id.is_(None), Role.platform_id.is_(None))
-    )
-    return Person(name, admins in groups or session.scalar(everywhere) is not None, tuple(scopes))
+    roles = _everywhere(session, name)
+    return Person(name, admins in groups or SYSADMIN in roles, tuple(scopes), bool(roles))
 
 
 @dataclass(frozen=True)
@@ -174,16 +178,15 @@ def role(session: Session, person: Person, noun: str, name: object) -> str | Non
         return OWNER if str(name).lower() == person.name else (SYSADMIN if person.sysadmin else None)
     if person.sysadmin:
         return SYSADMIN
-    found = [_FINDERS[noun](session, person, str(name)), *_everywhere(session, person)]
+    everywhere = _everywhere(session, person.name)  # what was so when they came may be over
+    found = [_FINDERS[noun](session, replace(person, everywhere=bool(everywhere)), str(name)), *everywhere]
     known = [one for one in found if one is not None]
     return min(known, key=ROLES.index) if known else None
 
 
-def _everywhere(session: Session, person: Person) -> list[str]:
+def _everywhere(session: Session, name: str) -> list[str]:
     wanted = (
-        select(Role.name)
-        .join(Owner)
-        .where(Owner.name == person.name, Role.project_id.is_(None), Role.platform_id.is_(None))
+        select(Role.name).join(Owner).where(Owner.name == name, Role.project_id.is_(None), Role.platform_id.is_(None))
     )
     return list(session.scalars(wanted))
 
@@ -217,14 +220,34 @@ def _in_guest(session: Session, person: Person, name: str) -> str | None:
     if found.owner is not None and found.owner.name == person.name:
         return OWNER
     has = _on_platform(session, person, found.platform) if found.platform is not None else None
-    if has is None and session.scalar(select(exists().where(Guest.id == found.id, guests(person)))):
-        return VIEWER
-    return has
+    if has is not None:
+        return has
+    return VIEWER if person.sees_everything or _has_project_on(session, person, Guest.id == found.id) else None
+
+
+def _has_project_on(session: Session, person: Person, condition: ColumnElement[bool]) -> bool:
+    """Tell whether a project of a person's is on one of these guests."""
+    placed = select(Placement.id).join(Guest, Guest.id == Placement.guest_id)
+    placed = placed.join(Role, Role.project_id == Placement.project_id)
+    return session.scalar(placed.where(condition, Role.owner_id == _me(person)).limit(1)) is not None
 
 
 def _in_node(session: Session, person: Person, name: str) -> str | None:
     same = or_(ComputeNode.name == name, ComputeNode.uuid == name, ComputeNode.minion_id == name)
-    return VIEWER if session.scalar(select(exists().where(same, nodes(person)))) else None
+    rows = session.scalars(select(ComputeNode).where(same))
+    return VIEWER if any(_sees_node(session, person, row) for row in rows) else None
+
+
+def _sees_node(session: Session, person: Person, node: ComputeNode) -> bool:
+    if person.sees_everything:
+        return True
+    there = select(Platform.id).where(Platform.node_id == node.id, platforms(person))
+    own = select(Guest.id).where(Guest.node_id == node.id, Guest.owner_id == _me(person))
+    return (
+        session.scalar(there.limit(1)) is not None
+        or session.scalar(own.limit(1)) is not None
+        or _has_project_on(session, person, Guest.node_id == node.id)
+    )
 
 
 _FINDERS: dict[str, Callable[[Session, Person, str], str | None]] = {
@@ -242,62 +265,65 @@ def _me(person: Person) -> Any:
     return select(Owner.id).where(Owner.name == person.name).scalar_subquery()
 
 
-def _sees_all(person: Person) -> ColumnElement[bool]:
-    return exists().where(Role.owner_id == _me(person), Role.project_id.is_(None), Role.platform_id.is_(None))
-
-
-def sees_everything(session: Session, person: Person) -> bool:
-    """Tell whether a person may see everything that there is."""
-    return person.sysadmin or session.scalar(select(literal(1)).where(_sees_all(person))) is not None
+# Each condition asks for the keys of what is seen, gathered from indexes: with the ways to see something told one by one
+# beside each other, databases look at every row.
 
 
 def projects(person: Person) -> ColumnElement[bool]:
     """The condition for ``Project`` that a person may see it."""
-    if person.sysadmin:
+    if person.sees_everything:
         return true()
-    return or_(
-        Project.id.in_(select(Role.project_id).where(Role.owner_id == _me(person), Role.project_id.is_not(None))),
-        _sees_all(person),
-    )
+    return Project.id.in_(select(Role.project_id).where(Role.owner_id == _me(person), Role.project_id.is_not(None)))
 
 
 def platforms(person: Person) -> ColumnElement[bool]:
     """The condition for ``Platform`` that a person may see it."""
-    if person.sysadmin:
-        return true()
-    return or_(
-        Platform.owner_id == _me(person),
-        Platform.id.in_(select(Role.platform_id).where(Role.owner_id == _me(person), Role.platform_id.is_not(None))),
-        _sees_all(person),
+    return true() if person.sees_everything else Platform.id.in_(_platforms(person))
+
+
+def _platforms(person: Person) -> CompoundSelect[Any]:
+    own, role = aliased(Platform), aliased(Role)
+    return union_all(
+        select(own.id).where(own.owner_id == _me(person)),
+        select(role.platform_id).where(role.owner_id == _me(person), role.platform_id.is_not(None)),
     )
 
 
 def guests(person: Person) -> ColumnElement[bool]:
     """The condition for ``Guest`` that a person may see it: theirs, on their platform, or with a project of theirs."""
-    if person.sysadmin:
+    if person.sees_everything:
         return true()
-    platform, role = aliased(Platform), aliased(Role)
+    guest, role = aliased(Guest), aliased(Role)
     placed = select(Placement.guest_id).join(role, role.project_id == Placement.project_id)
-    return or_(
-        Guest.owner_id == _me(person),
-        Guest.platform_id.in_(select(platform.id).where(platform.owner_id == _me(person))),
-        Guest.platform_id.in_(
-            select(Role.platform_id).where(Role.owner_id == _me(person), Role.platform_id.is_not(None))
-        ),
-        Guest.id.in_(placed.where(role.owner_id == _me(person))),
-        _sees_all(person),
+    return Guest.id.in_(
+        union_all(
+            select(guest.id).where(guest.owner_id == _me(person)),
+            select(guest.id).where(guest.platform_id.in_(_platforms(person))),
+            placed.where(role.owner_id == _me(person)),
+        )
     )
 
 
 def nodes(person: Person) -> ColumnElement[bool]:
     """The condition for ``ComputeNode`` that a person may see it: it has a platform or a guest that they may see."""
-    if person.sysadmin:
+    if person.sees_everything:
         return true()
-    return or_(
-        ComputeNode.id.in_(select(Platform.node_id).where(platforms(person))),
-        ComputeNode.id.in_(select(Guest.node_id).where(guests(person))),
-        _sees_all(person),
+    return ComputeNode.id.in_(
+        union_all(
+            select(Platform.node_id).where(platforms(person)),
+            select(Guest.node_id).where(guests(person)),
+        )
     )
+
+
+def sees(session: Session, person: Person, thing: Guest | ComputeNode | Operation) -> bool:
+    """Tell whether a person may see one thing: what the conditions of lists say of it."""
+    if isinstance(thing, Operation):
+        told = (thing.subject or "").split(":")[0] in _TOLD
+        return person.sysadmin or thing.who == person.name or (told and subject(session, person, thing.subject))
+    if isinstance(thing, ComputeNode):
+        return _sees_node(session, person, thing)
+    return person.sees_everything or _in_guest(session, person, thing.name) is not None
 
 
 def subject(session: Session, person: Person, words: str | None) -> bool:
@@ -308,14 +334,40 @@ def subject(session: Session, person: Person, words: str | None) -> bool:
     return noun in (*_FINDERS, "owner") and role(session, person, noun, name) is not None
 
 
-def operations(session: Session, person: Person) -> ColumnElement[bool]:
-    """The condition for ``Operation`` that a person may see it: their own, and those on what they may see."""
-    from corpus.controller.registry.models import Operation
+def knows(session: Session, person: Person, operation: Operation) -> bool:
+    """Tell whether a person who may see an operation may know what it was given, and what it kept.
 
+    What is set of a platform is for who may set it.
+    """
+    if operation.who == person.name or not (operation.subject or "").startswith("platform:"):
+        return True
+    try:
+        check(session, replace(person, scopes=()), operation.kind, operation.arguments)
+    except (Forbidden, NotThere):
+        return False
+    return True
+
+
+#: Things whose operations are told to whoever may see them; of others, to who asked for them.
+_TOLD = ("guest", "project", "platform")
+
+
+def operations(person: Person) -> ColumnElement[bool]:
+    """The condition for ``Operation`` that a person may see it: their own, and those on what they may see."""
     if person.sysadmin:
         return true()
-    return or_(
-        Operation.who == person.name,
-        Operation.subject.in_(select(literal("guest:") + Guest.name).where(guests(person))),
-        Operation.subject.in_(select(literal("project:") + Project.name).where(projects(person))),
+    if person.everywhere:
+        about = [Operation.subject.startswith(f"{noun}:", autoescape=True) for noun in _TOLD]
+        return or_(Operation.who == person.name, *about)
+    seen = (
+        select(literal("guest:") + Guest.name).where(guests(person)),
+        select(literal("project:") + Project.name).where(projects(person)),
+        select(literal("platform:") + Platform.uuid).where(platforms(person)),
+    )
+    one = aliased(Operation)
+    return Operation.id.in_(
+        union_all(
+            select(one.id).where(one.who == person.name),
+            *(select(one.id).where(one.subject.in_(those)) for those in seen),
+        )
     )

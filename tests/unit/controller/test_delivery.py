@@ -66,3 +66,7 @@ def test_more_than_can_be_looked_at_is_said(session: Session, monkeypatch: pytes
         deployed(session, 1, "a", hours)
     found = delivery.figures(session, [1], 7)
     assert (found.told["deployments"], found.complete) == (3, False)
+    monkeypatch.setattr(delivery, "MOST_TOGETHER", 2)
+    for projects in (None, [1, 2]):
+        found = delivery.figures(session, projects, 7)
+        assert (found.told["deployments"], found.complete) == (2, False)

@@ -580,6 +580,7 @@ class Operation(Base):
         _one_of("state", OPERATION_STATES),
         Index(None, "state"),
         Index(None, "subject"),
+        Index(None, "who"),
         Index(None, "created"),
     )
 

@@ -26,7 +26,7 @@ def overview(request: Request, caller: Looking, service: Serving) -> Response:
         ).all()
         failed = session.scalars(
             select(Operation)
-            .where(permissions.operations(session, person), Operation.state == "failed")
+            .where(permissions.operations(person), Operation.state == "failed")
             .order_by(Operation.id.desc())
             .limit(5)
         ).all()

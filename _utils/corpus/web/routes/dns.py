@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, Field
-from sqlalchemy import ColumnElement, or_, select, true
-from sqlalchemy.orm import selectinload
+from sqlalchemy import ColumnElement, or_, select, true, union_all
+from sqlalchemy.orm import aliased, selectinload
 
 from corpus.controller import names, permissions
 from corpus.controller.dns import records
@@ -219,9 +219,12 @@ def _names(caller: Caller) -> ColumnElement[bool]:
     """The condition for names that a person may see: those of what they may see."""
     if caller.person.sysadmin:
         return true()
-    return or_(
-        DnsName.guest_id.in_(select(Guest.id).where(permissions.guests(caller.person))),
-        DnsName.node_id.in_(select(ComputeNode.id).where(permissions.nodes(caller.person))),
+    name = aliased(DnsName)
+    return DnsName.id.in_(
+        union_all(
+            select(name.id).where(name.guest_id.in_(select(Guest.id).where(permissions.guests(caller.person)))),
+            select(name.id).where(name.node_id.in_(select(ComputeNode.id).where(permissions.nodes(caller.person)))),
+        )
     )
 
 

@@ -211,8 +211,8 @@ def found(session: Session, caller: Caller, name: str) -> Guest:
     :raises NotThere: there is none that they may see
     """
     same = or_(Guest.name == name, Guest.uuid == name, Guest.minion_id == name)
-    row = session.scalar(select(Guest).where(same, permissions.guests(caller.person)))
-    if row is None:
+    row = session.scalar(select(Guest).where(same))
+    if row is None or not permissions.sees(session, caller.person, row):
         raise NotThere(f"There is no guest {shown(name)}, or it is not yours to see.")
     return row
 

@@ -226,12 +226,14 @@ def found(session: Session, caller: Caller, name: str) -> ComputeNode:
 
     :raises NotThere: there is none that they may see
     """
-    visible = permissions.nodes(caller.person)
     same = or_(ComputeNode.name == name, ComputeNode.uuid == name, ComputeNode.minion_id == name)
-    rows = session.scalars(select(ComputeNode).where(same, visible)).all()
+    rows = [
+        row for row in session.scalars(select(ComputeNode).where(same)) if permissions.sees(session, caller.person, row)
+    ]
     if not rows and "." not in name:
         short = ComputeNode.name.startswith(f"{name}.", autoescape=True)
-        rows = session.scalars(select(ComputeNode).where(short, visible).limit(2)).all()
+        seen = permissions.nodes(caller.person)
+        rows = list(session.scalars(select(ComputeNode).where(short, seen).limit(2)))
     if len(rows) != 1:
         raise NotThere(f"There is no compute node {shown(name)}, or it is not yours to see.")
     return rows[0]

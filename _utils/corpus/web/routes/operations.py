@@ -33,7 +33,7 @@ def list_operations(
     """The operations that one may see, newest first."""
     service.reads(caller, "operation")
     with service.registry.reading() as session:
-        wanted = select(Operation).where(permissions.operations(session, caller.person))
+        wanted = select(Operation).where(permissions.operations(caller.person))
         for column, value in ((Operation.state, state), (Operation.kind, kind), (Operation.subject, subject)):
             if value is not None:
                 wanted = wanted.where(column == value)
@@ -69,17 +69,16 @@ def detail(service: Service, caller: Caller, uuid: str) -> OperationDetail:
     :raises NotThere: it is not there, or not theirs to see
     """
     with service.registry.reading() as session:
-        row = session.scalar(
-            select(Operation).where(Operation.uuid == uuid, permissions.operations(session, caller.person))
-        )
-        if row is None:
+        row = session.scalar(select(Operation).where(Operation.uuid == uuid))
+        if row is None or not permissions.sees(session, caller.person, row):
             raise NotThere(f"There is no operation {uuid!r}, or it is not yours to see.")
         journal = Journal(service.registry, row)
+        whole = permissions.knows(session, caller.person, row)
         info = _info(row)
     return OperationDetail(
         **info.model_dump(),
-        arguments=journal.arguments,
-        facts=dict(journal.data),
+        arguments=journal.arguments if whole else {},
+        facts=dict(journal.data) if whole else {},
         steps=[StepInfo(**entry.told()) for entry in journal.entries],
     )
 

@@ -62,7 +62,10 @@ class Figures(BaseModel):
     stages: dict[str, Spread]
     weeks: list[Week] = Field(description="The oldest first")
     people: list[Person]
-    complete: bool = Field(description=f"False: there were more, and the newest {delivery.MOST} of them were looked at")
+    complete: bool = Field(
+        description=f"False: there were more, and the newest {delivery.MOST} of them were looked at; "
+        f"of several projects together, {delivery.MOST_TOGETHER}"
+    )
 
 
 @router.get("/statistics")
