@@ -55,7 +55,7 @@ ENDPOINTS = {
     "overview": "/",
 }
 #: What needs the master's answer is not among them; every other page that the service has is.
-_NO_PAGES = ("/login", "/logout", "/links", "/dns/zones/{zone}")
+_NO_PAGES = ("/login", "/logout", "/links")
 
 #: Who asks: root sees everything; few has five guests with their projects, many is viewer of fifty projects, and
 #: lots of a twentieth of all projects and platforms.

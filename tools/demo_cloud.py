@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import socket
@@ -351,14 +352,15 @@ def push(controller: BareMachine, node: BareMachine) -> None:
     (controller.folder / "disk/shop.env").write_text("\n".join(OFFLINE) + "\n")
     salt_run(controller, "mc_project.env_set", PROJECT, "/srv/shop.env")
     shutil.copytree(example, tree)
-    who = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
-    _done("git", "-C", tree, "init", "--quiet", "--initial-branch=main")
-    _done("git", "-C", tree, "add", "--all")
-    _done("git", "-C", tree, *who, "commit", "--quiet", "-m", "The example")
     url = f"ssh://{PROJECT}@{host}:{port}/srv/projects/{PROJECT}/git/project.git"
-    pushed = run(
-        ["git", "-C", str(tree), "push", url, "HEAD:main"], env={"GIT_SSH_COMMAND": " ".join(ssh)}, timeout=280
-    )
+    settings = {"user.name": "Ada", "user.email": "ada@example.org", "core.sshCommand": shlex.join(ssh)}
+    _done("git", "-C", tree, "init", "--quiet", "--initial-branch=main")
+    for name, value in settings.items():
+        _done("git", "-C", tree, "config", name, value)
+    _done("git", "-C", tree, "remote", "add", "corpus", url)
+    _done("git", "-C", tree, "add", "--all")
+    _done("git", "-C", tree, "commit", "--quiet", "-m", "The example")
+    pushed = run(["git", "-C", str(tree), "push", "corpus", "HEAD:main"], timeout=280)
     print(pushed.errors)
     if pushed.status:
         raise Surprise("The push was refused.")

@@ -196,15 +196,19 @@ def test_a_push_is_watched_and_rolled_back(opened: Open, there: Cloud, tmp_path:
     assert there.shown().startswith("two")
 
     page.goto("/projects/shop")
+    known = page.locator("#running tbody tr")
+    before = known.count()
+    there.pushed(VERSION="three")
+    expect(known).to_have_count(before + 1, timeout=60_000)  # told by itself
     page.get_by_role("link", name="Roll back to").first.click()
     expect(page.get_by_role("heading", level=2)).to_have_text("What will happen")
     expect(page.locator("ol.steps")).to_contain_text("roll back on web")
-    assert there.shown().startswith("two"), "what was only looked at"
+    assert there.shown().startswith("three"), "what was only looked at"
     pictured(page, "roll-back")
     page.get_by_role("button", name="Roll back").click()
     expect(page.locator("#operation .badge").first).to_have_text("done", timeout=60_000)
     pictured(page, "rolled-back")
-    assert there.shown().startswith("one")
+    assert there.shown().startswith("two")
 
 
 def test_a_variable_is_set_and_its_value_shown_nowhere(opened: Open, there: Cloud) -> None:

@@ -31,6 +31,8 @@ KEPT = datetime.timedelta(days=7)
 _FORGETTING = 600.0
 #: How long a deployment may go on, and how many events of a project are looked at for those that do.
 _LASTS, _LOOKED_AT = datetime.timedelta(hours=2), 200
+#: Within which the registry has a deployment that ended.
+_RECORDED = datetime.timedelta(minutes=1)
 
 
 def listen(cloud: Cloud) -> None:
@@ -112,7 +114,7 @@ class Told:
     """A deployment as its guest told it while it went on.
 
     :param stages: what was told of each, by name, in their order: ``state``, and behind its end ``seconds``
-    :param over: whether it told its end
+    :param ended: when it told its end; None: it goes on
     """
 
     deployment: str
@@ -122,7 +124,7 @@ class Told:
     revision: str
     mode: str
     stages: dict[str, dict[str, Any]]
-    over: bool = False
+    ended: datetime.datetime | None = None
 
 
 def told(registry: Registry, project: str) -> list[Told]:
@@ -147,7 +149,7 @@ def told(registry: Registry, project: str) -> list[Told]:
             stages: dict[str, dict[str, Any]] = {str(stage): {"state": "waiting"} for stage in data.get("stages") or ()}
             found[name, guest] = Told(name, guest, row.at, who, revision, mode, stages)
         elif (name, guest) in found and row.kind == "deployment.end":
-            found[name, guest].over = True
+            found[name, guest].ended = row.at
         elif (name, guest) in found:
             stage = {"state": str(data.get("state") or ""), "seconds": data.get("seconds")}
             found[name, guest].stages[str(data.get("stage"))] = stage
@@ -159,7 +161,14 @@ def under_way(registry: Registry, project: str) -> list[Told]:
 
     What began long ago and never told its end died with its machine: it is no longer told.
     """
-    return [one for one in told(registry, project) if not one.over]
+    return [one for one in told(registry, project) if one.ended is None]
+
+
+def being_recorded(registry: Registry, project: str) -> set[str]:
+    """Return the deployments that ended a moment ago: the registry has them as soon as their guest was asked."""
+    from corpus.controller.registry.models import now
+
+    return {one.deployment for one in told(registry, project) if one.ended and one.ended > now() - _RECORDED}
 
 
 def newest(registry: Registry) -> int:

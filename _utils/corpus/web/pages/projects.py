@@ -52,6 +52,7 @@ def one(request: Request, name: Name, caller: Looking, service: Serving, after: 
     """One: its guests, what runs now, its deployments."""
     project = resource.get_project(name, caller, service)
     page = deployments.list_project_deployments(name, caller, service, limit=12, after=after)
+    recorded = {one.deployment for one in page.items}
     return frame.render(
         request,
         "project.html",
@@ -59,6 +60,7 @@ def one(request: Request, name: Name, caller: Looking, service: Serving, after: 
         page=page,
         times=charts.times([one for one in page.items if one.seconds is not None]),
         under_way=following.under_way(service.registry, name),
+        soon=after is None and bool(following.being_recorded(service.registry, name) - recorded),
         buttons=actions.buttons(service, caller.person, _KINDS, {"name": name}),
         recent=operations.list_operations(caller, service, limit=8, subject=f"project:{name}").items,
     )
