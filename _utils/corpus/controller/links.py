@@ -27,8 +27,8 @@ LIFETIME = datetime.timedelta(days=7)
 
 
 def new_token() -> str:
-    """A token that nobody guesses."""
-    return secrets.token_urlsafe(32)
+    """A token that nobody guesses. It may stand on a command line: hex, so that none begins like an option."""
+    return secrets.token_hex(32)
 
 
 def digest(token: str) -> str:

@@ -160,7 +160,14 @@ class Btrfs(Directory):
             self._delete(tree)
         elif _is_subvolume(tree / "rootfs"):
             self._delete(tree / "rootfs")
-        super().remove(tree)
+        try:
+            super().remove(tree)
+        except CorpusError:
+            if not _is_subvolume(tree / "rootfs"):
+                raise
+            # A program that a killed call had started made it after we looked.
+            self._delete(tree / "rootfs")
+            super().remove(tree)
 
     def _count_what_goes(self) -> None:
         """Let the kernel count what a deleted subvolume frees. By default it does not, and then no limit holds any more."""

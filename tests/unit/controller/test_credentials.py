@@ -77,6 +77,11 @@ def test_a_link_shows_a_secret_once(registry: Registry, credentials: Credentials
             credentials.link(session, SUBJECT, "root")
 
 
+def test_no_token_is_taken_for_an_option() -> None:
+    """``salt-run mc_guest.redeem TOKEN``"""
+    assert all(links.new_token().isalnum() for _ in range(1000))
+
+
 def test_a_link_to_a_secret_that_was_replaced_shows_nothing(registry: Registry, credentials: Credentials) -> None:
     with registry.session() as session:
         credentials.store(session, SUBJECT, "root", "old")
