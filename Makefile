@@ -4,11 +4,14 @@ BIN := .venv/bin
 # Tests wait for disks and for processes to start more than they compute: more at a time than there are cores.
 JOBS ?= $(shell expr $$(nproc) + 1)
 
+# Salt takes a second more at each start where Python may not keep what it compiled, and tests start it a thousand times.
+unexport PYTHONDONTWRITEBYTECODE
+
 # What Debian brings and PyPI does not.
 DEMO_PACKAGES := git nginx rsync
 TEST_PACKAGES := $(DEMO_PACKAGES) socat chromium nodejs $(if $(shell command -v npm),,npm) openssh-client openssh-server pebble sudo systemd composer cron logrotate mariadb-server php-fpm php-cli php-mbstring php-xml postgresql lxc mmdebstrap iproute2 pdns-server pdns-backend-sqlite3 pdns-backend-pgsql bind9-dnsutils sqlite3 nftables haproxy btrfs-progs uidmap zstd curl slapd gcc libldap-dev libsasl2-dev python3-dev
 
-CLOUD_PACKAGES := lxc mmdebstrap iproute2 uidmap zstd socat openssh-client git curl
+CLOUD_PACKAGES := lxc mmdebstrap debian-archive-keyring iproute2 uidmap zstd socat openssh-client git curl
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo demo-cloud demo-cloud-stop test lab controller check format bench docs debian clean
@@ -49,7 +52,7 @@ lab: venv ## the tests that run machines of their own (LXC); as root
 	$(BIN)/pytest --numprocesses $(JOBS) --dist loadscope --no-loadscope-reorder tests/lab
 
 controller: venv ## make this machine the cloud controller; as root. ARGS='--zone corpus.example.org --master-address 192.0.2.1'
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -e '.[web]'
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -e '.[web]'
 	$(BIN)/python tools/controller.py $(ARGS)
 
 check: venv ## format, lint, types, imports between rooms, sls

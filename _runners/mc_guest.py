@@ -314,6 +314,7 @@ def trim(name: str, size: int | str, test: bool = False, caller: str | None = No
     .. code-block:: bash
 
         salt-run mc_guest.trim shop 3G
+        salt-run mc_guest.trim shop size=-2G
     """
     return operations.asked(globals(), "guest.trim", test, caller, name=name, size=size)
 

@@ -147,11 +147,12 @@ def rotate_key(test: bool = False, caller: str | None = None) -> dict[str, Any]:
 
 def check(fix: bool = False, caller: str | None = None) -> dict[str, Any]:
     """
-    Compare the registry with the world: containers and images of the nodes, their traffic, names in DNS, minions' keys.
+    Compare the registry with the world: containers and images of the nodes, their traffic, names in DNS, minions' keys, and
+    the ssh keys that let in as root.
 
     fix
-        Put right what can be: start and stop guests, settle traffic and names. What nobody asked for, such as a
-        container that the registry does not know, is told and never removed.
+        Put right what can be: start and stop guests, settle traffic and names, let in ssh keys that are missing. What
+        nobody asked for, such as a container that the registry does not know, is told and never removed.
 
     caller
         Whom a service of the controller asks for; root alone may say that.

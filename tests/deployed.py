@@ -69,9 +69,13 @@ class Cloud:
         assert done.status == 0, done.said
         return run(["git", "rev-parse", "HEAD"], cwd=self.tree).output.strip()
 
+    def asked(self) -> httpx.Response:
+        """What the project answers."""
+        return httpx.get(self.page, headers={"Host": GUEST})
+
     def shown(self) -> str:
         """What the project's page says."""
-        return httpx.get(self.page, headers={"Host": GUEST}).text
+        return self.asked().text
 
 
 @contextmanager

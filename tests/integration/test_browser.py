@@ -46,6 +46,8 @@ PATHS = [
     "/do/guest.stop?name=web",
     "/links",
 ]
+#: Those that an owner of a project looks at
+OWN = ["/", "/projects", "/projects/shop", "/projects/shop/on/web", "/guests/web", "/statistics", "/audit", "/me"]
 #: A stage that lasts until somebody says that it may end.
 WAITS = """\
 go:
@@ -135,19 +137,29 @@ def test_people_of_the_directory_log_in_and_out(opened: Open) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("Log in to corpus")
 
 
-@pytest.mark.parametrize("looks", ["light", "phone-dark"])
-def test_pages_are_for_everybody(opened: Open, looks: str) -> None:
-    """Nothing serious for axe, nothing wider than a phone, for a sysadmin who sees all of it."""
-    settings = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"} if looks == "phone-dark" else {}
-    page, found = opened("root1", **settings), {}
-    for path in PATHS:
+@pytest.mark.parametrize(
+    ("looks", "who", "paths"),
+    [
+        ("light", "root1", PATHS),
+        ("phone-dark", "root1", PATHS),
+        ("dark", "ada", OWN),
+        ("phone-light", "ada", OWN),
+        ("light", None, ["/login", "/links"]),
+        ("phone-dark", None, ["/login", "/links"]),
+    ],
+)
+def test_pages_are_for_everybody(opened: Open, looks: str, who: str | None, paths: list[str]) -> None:
+    """Nothing serious for axe and nothing wider than the screen: for a sysadmin who sees all, an owner, a stranger."""
+    phone = {"viewport": {"width": 390, "height": 844}} if "phone" in looks else {}
+    page, found = opened(who, color_scheme="dark" if "dark" in looks else "light", **phone), {}
+    for path in [*paths, *(_of_the_latest(page) if who else [])]:
         answer = page.goto(path)
         assert answer is not None
         assert answer.ok, (path, answer.status)
         for part in page.locator("[data-load]").all():
             asked_for = part.locator(f'a[href="{part.get_attribute("data-load")}"]')
             expect(asked_for).to_have_count(0, timeout=60_000)  # it is there
-        pictured(page, f"{looks}{path.partition('?')[0].replace('/', '-')}")
+        pictured(page, f"{looks}-{who or 'stranger'}{path.partition('?')[0].replace('/', '-')}")
         violations = Axe().run(page).response["violations"]
         serious = [
             (one["id"], one["nodes"][0]["html"]) for one in violations if one["impact"] in ("serious", "critical")
@@ -156,6 +168,28 @@ def test_pages_are_for_everybody(opened: Open, looks: str) -> None:
         if serious or wide:
             found[path] = (serious, "wider than the screen" if wide else "")
     assert found == {}
+
+
+def _of_the_latest(page: Page) -> list[str]:
+    """The pages of what was done last: a deployment with its log, an operation."""
+    page.goto("/projects/shop")
+    places = [page.locator(f"{part} tbody a").first.get_attribute("href") for part in ("#running", "#recent")]
+    deployment, operation = (str(place).partition("?")[0] for place in places)
+    return [deployment, f"{deployment}/log", operation]
+
+
+def test_one_sees_where_one_is_without_a_mouse(opened: Open) -> None:
+    page = opened("ada")
+    page.goto("/projects/shop")
+    seen = set()
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        name, style = page.evaluate(
+            "[document.activeElement.textContent, getComputedStyle(document.activeElement).outlineStyle]"
+        )
+        assert style != "none", name
+        seen.add(name.strip())
+    assert {"Skip to the content", "Projects", "Log out", "Deploy"} <= seen
 
 
 def test_reading_needs_no_script_and_no_mouse(opened: Open) -> None:
@@ -200,7 +234,9 @@ def test_a_push_is_watched_and_rolled_back(opened: Open, there: Cloud, tmp_path:
     before = known.count()
     there.pushed(VERSION="three")
     expect(known).to_have_count(before + 1, timeout=60_000)  # told by itself
-    page.get_by_role("link", name="Roll back to").first.click()
+    ways_back = page.get_by_role("link", name="Roll back to")
+    expect(ways_back).to_have_count(2, timeout=60_000)  # and so is what the guest says of it
+    ways_back.first.click()
     expect(page.get_by_role("heading", level=2)).to_have_text("What will happen")
     expect(page.locator("ol.steps")).to_contain_text("roll back on web")
     assert there.shown().startswith("three"), "what was only looked at"
@@ -209,6 +245,19 @@ def test_a_push_is_watched_and_rolled_back(opened: Open, there: Cloud, tmp_path:
     expect(page.locator("#operation .badge").first).to_have_text("done", timeout=60_000)
     pictured(page, "rolled-back")
     assert there.shown().startswith("two")
+
+
+def test_a_project_is_closed_and_opened_again(opened: Open, there: Cloud) -> None:
+    page = opened("ada")
+    for button, status in (("Close", 503), ("Reopen", 200)):
+        page.goto("/projects/shop")
+        page.locator("#on-web").get_by_role("link", name=button).click()
+        expect(page.get_by_role("heading", name="What will happen")).to_be_visible()
+        page.get_by_role("button", name=button).click()
+        expect(page.locator("#operation .badge").first).to_have_text("done", timeout=60_000)
+        assert there.asked().status_code == status
+    page.goto("/projects/shop")
+    expect(page.locator("#on-web").get_by_role("link", name="Close")).to_be_visible()
 
 
 def test_a_variable_is_set_and_its_value_shown_nowhere(opened: Open, there: Cloud) -> None:

@@ -45,9 +45,13 @@ def test_one_sees_what_is_ones_own(there: Web) -> None:
 
 
 def test_a_plan_is_made_by_the_master_and_changes_nothing(there: Web) -> None:
-    answer = there.person("ada").post("/guests/shop/stop?plan=true")
+    ada = there.person("ada")
+    answer = ada.post("/guests/shop/stop?plan=true")
     assert answer.status_code == 200, answer.text
     assert answer.json()["name"] == "guest:shop"
+    (told,) = ada.get("/audit?limit=1").json()["items"]
+    assert (told["action"], told["subject"], told["operation"]) == ("guest.stop", "guest:shop", None)
+    assert told["detail"] == "A plan: nothing was changed."
 
 
 def test_an_operation_is_done_by_the_master_and_can_be_followed(there: Web) -> None:

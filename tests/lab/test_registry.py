@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import salt.config
+from corpus.controller import access
 from corpus.controller.dns import powerdns, zones
 from corpus.controller.dns.records import Record
 from corpus.controller.registry.models import DnsName
@@ -40,6 +41,27 @@ def test_what_corpus_made_is_as_the_registry_says(lab: Cloud) -> None:
     report = _checked(lab)
     assert report["differences"] == []
     assert report["result"] is True
+
+
+def test_who_is_let_in_as_root_of_a_guest(lab: Cloud) -> None:
+    def inside(command: str) -> str:
+        pool = "/srv/corpus/pool/containers"
+        words = ["lxc-attach", "-P", pool, "-n", "web", "--", "sh", "-c", command]
+        return lab.machines[0].run(*words).output
+
+    authorized = "/root/.ssh/authorized_keys"
+    before = {line for line in inside(f"cat {authorized}").splitlines() if not line.startswith("#")}
+    assert before
+    stranger = access.new_key("stranger").public
+    inside(f"echo '{stranger}' > {authorized}")
+    found = _checked(lab)
+    assert _told(found) == [("ssh", "web")] * (len(before) + 1)
+    fixed = _checked(lab, fix=True)
+    (left,) = [one["message"] for one in fixed["differences"] if not one["repaired"]]
+    assert left.startswith(f"web lets in the key {access.fingerprint(stranger)} ('stranger') as root")
+    assert before < set(inside(f"cat {authorized}").splitlines())
+    inside(f"sed -i /stranger/d {authorized}")
+    assert _checked(lab)["result"] is True
 
 
 def test_what_was_changed_by_hand_is_told_and_put_right(lab: Cloud) -> None:

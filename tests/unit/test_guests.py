@@ -201,7 +201,7 @@ def test_a_size_that_goes_the_wrong_way_is_refused(cloud: Cloud) -> None:
 
 def test_a_node_with_guests_is_not_given_up(cloud: Cloud) -> None:
     guest(cloud, "shop", "10.64.1.2")
-    assert "has 1 guests (shop)" in refused(cloud, "compute_node.unlink", node="node1")
+    assert "has guests (shop)" in refused(cloud, "compute_node.unlink", node="node1")
 
 
 def test_a_good_machine_has_no_findings() -> None:

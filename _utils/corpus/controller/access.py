@@ -126,7 +126,18 @@ def _kind_inside(encoded: str) -> str:
 
 def fingerprint(line: str) -> str:
     """Return the fingerprint of a public key, ``SHA256:…``."""
-    blob = base64.b64decode(public_key(line).split()[1])
+    return fingerprint_of(public_key(line).split()[1])
+
+
+def fingerprint_of(encoded: str) -> str:
+    """Return the fingerprint of what stands behind a public key's kind, good key or not.
+
+    :raises UsageError: it is not base64
+    """
+    try:
+        blob = base64.b64decode(encoded, validate=True)
+    except ValueError as err:
+        raise UsageError(f"{shown(encoded)} is no key.") from err
     return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
 
 

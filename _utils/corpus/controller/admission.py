@@ -199,12 +199,12 @@ def _settle_root(cloud: Cloud, at: str, publics: Sequence[str]) -> bool:
     with cloud.registry.reading() as session:
         guest = wiring.guest(session, at)
         minion, wanted = guest.minion_id, {_blob(key.public) for key in guest.keys}
-    changed = [public for public in publics if _settle_key(cloud, minion, public, _blob(public) in wanted)]
+    changed = [public for public in publics if settle_key(cloud, minion, public, _blob(public) in wanted)]
     return bool(changed)
 
 
-def _settle_key(cloud: Cloud, minion: str, public: str, wanted: bool) -> bool:
-    """Let one key in as root, or keep it out; return whether that was new."""
+def settle_key(cloud: Cloud, minion: str, public: str, wanted: bool) -> bool:
+    """Let one key in as root of a minion, or keep it out; return whether that was new."""
     kind, blob, *comment = public.split(None, 2)
     if wanted:
         words = {"user": "root", "key": blob, "enc": kind, "comment": " ".join(comment)}

@@ -28,7 +28,7 @@ from corpus.errors import ConfigurationError, CorpusError, UsageError
 from corpus.identifiers import shown
 
 #: Debian's packages of a controller; those of PowerDNS come to them
-PACKAGES = ("mmdebstrap", "openssh-client", "rsync", "zstd")
+PACKAGES = ("debian-archive-keyring", "mmdebstrap", "openssh-client", "rsync", "zstd")
 #: What is compiled with these talks to LDAP
 LDAP_PACKAGES = ("gcc", "libldap-dev", "libsasl2-dev", "python3-dev")
 #: Where events of minions lead

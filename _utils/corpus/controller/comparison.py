@@ -7,7 +7,8 @@ registry does not know) is told and left alone: it may be all that is left of so
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -17,14 +18,18 @@ from sqlalchemy.orm import Session
 
 from corpus.controller import pillar
 from corpus.controller.credentials import Credentials
-from corpus.controller.registry.models import ComputeNode, Credential, Guest, Image, NodeImage, Operation
+from corpus.controller.registry.models import ComputeNode, Credential, Guest, Image, NodeImage, Operation, SshKey
 from corpus.controller.registry.store import Registry
 from corpus.errors import CorpusError
+from corpus.identifiers import shown
 
 _T = TypeVar("_T")
+_M = TypeVar("_M")
 #: States of guests that something works on right now, or did when it died.
 _PASSING = ("creating", "moving", "deleting")
 _ASKED_AT_ONCE = 8
+#: Keys of one guest that the registry does not know
+_SHOWN = 20
 
 
 class World(Protocol):
@@ -45,6 +50,12 @@ class World(Protocol):
     def keys(self) -> set[str]:
         """The minions whose keys are accepted."""
 
+    def let_in(self, minion: str) -> Mapping[str, str]:
+        """The public ssh keys that a machine lets in as root: fingerprints, and the comment of each."""
+
+    def admit(self, minion: str, public: str) -> None:
+        """Let a public ssh key in as root."""
+
     def start(self, node: str, guest: str) -> None:
         """Start a container."""
 
@@ -56,7 +67,7 @@ class World(Protocol):
 class Difference:
     """Something that is not as the registry says.
 
-    :param kind: ``node``, ``container``, ``image``, ``traffic``, ``name``, ``key`` or ``registry``
+    :param kind: ``node``, ``container``, ``image``, ``traffic``, ``name``, ``key`` (of a minion), ``ssh`` or ``registry``
     :param subject: what it is about
     :param message: a sentence
     :param repair: puts it right; None: that is for a person
@@ -86,6 +97,8 @@ class _Node:
     minion: str
     images: frozenset[str]
     traffic: Mapping[str, Any]
+    admitted: Mapping[str, str]
+    """Public ssh keys by fingerprint"""
 
 
 @dataclass(frozen=True)
@@ -94,6 +107,7 @@ class _Guest:
     minion: str
     node: str
     state: str
+    admitted: Mapping[str, str]
 
 
 def check(registry: Registry, world: World, fix: bool = False) -> dict[str, Any]:
@@ -107,14 +121,7 @@ def check(registry: Registry, world: World, fix: bool = False) -> dict[str, Any]
             session.scalars(select(Operation.id).where(Operation.state.in_(("running", "undoing"))).limit(1)).all()
         )
         nodes = [_known(session, node) for node in session.scalars(_asked())]
-        guests = [
-            _Guest(*row)
-            for row in session.execute(
-                select(Guest.name, Guest.minion_id, ComputeNode.name, Guest.state)
-                .join(ComputeNode, Guest.node_id == ComputeNode.id)
-                .order_by(Guest.name)
-            )
-        ]
+        guests = _guests(session)
         attached = set(
             session.scalars(select(ComputeNode.minion_id).where(ComputeNode.state.in_(("ready", "draining"))))
         )
@@ -128,8 +135,12 @@ def check(registry: Registry, world: World, fix: bool = False) -> dict[str, Any]
             for one in guests
             if one.state in _PASSING
         ]
-    differences += _containers(nodes, guests, world)
+    answers = _each(nodes, lambda node: _answer(lambda: world.containers(node.minion)))
+    containers = dict(zip((node.name for node in nodes), answers, strict=True))
+    differences += _containers(nodes, guests, containers, world)
     for found in _each(nodes, lambda node: list(_of_node(node, world))):
+        differences += found
+    for found in _each(_awake(guests, containers), lambda guest: list(_of_guest(guest, world))):
         differences += found
     differences += _tried("DNS", lambda: list(_names(world)))
     settled = {one.minion for one in guests if one.state not in ("creating", "deleting")}
@@ -154,7 +165,33 @@ def _known(session: Session, node: ComputeNode) -> _Node:
     images = session.scalars(
         select(Image.name + "-" + Image.version).join(NodeImage).where(NodeImage.node_id == node.id)
     )
-    return _Node(node.name, node.minion_id, frozenset(images), pillar.traffic(session, node))
+    admitted = {key.fingerprint: key.public for key in node.keys}
+    return _Node(node.name, node.minion_id, frozenset(images), pillar.traffic(session, node), admitted)
+
+
+def _guests(session: Session) -> list[_Guest]:
+    admitted: dict[int | None, dict[str, str]] = defaultdict(dict)
+    keys = select(SshKey.guest_id, SshKey.fingerprint, SshKey.public).where(SshKey.guest_id.is_not(None))
+    for guest, fingerprint, public in session.execute(keys):
+        admitted[guest][fingerprint] = public
+    rows = session.execute(
+        select(Guest.id, Guest.name, Guest.minion_id, ComputeNode.name, Guest.state)
+        .join(ComputeNode, Guest.node_id == ComputeNode.id)
+        .order_by(Guest.name)
+    )
+    return [_Guest(name, minion, node, state, admitted[key]) for key, name, minion, node, state in rows]
+
+
+def _awake(guests: list[_Guest], containers: Mapping[str, Mapping[str, bool] | CorpusError]) -> list[_Guest]:
+    """The guests that run, as they should."""
+    running = {
+        (node, name)
+        for node, names in containers.items()
+        if not isinstance(names, CorpusError)
+        for name, runs in names.items()
+        if runs
+    }
+    return [guest for guest in guests if guest.state == "running" and (guest.node, guest.name) in running]
 
 
 def _in_itself(session: Session, credentials: Credentials) -> Iterator[Difference]:
@@ -181,15 +218,19 @@ def _in_itself(session: Session, credentials: Credentials) -> Iterator[Differenc
             yield Difference("registry", credential.subject, str(err))
 
 
-def _containers(nodes: list[_Node], guests: list[_Guest], world: World) -> Iterator[Difference]:
+def _containers(
+    nodes: list[_Node],
+    guests: list[_Guest],
+    containers: Mapping[str, Mapping[str, bool] | CorpusError],
+    world: World,
+) -> Iterator[Difference]:
     """Containers of all nodes together: one that is missing here may be there."""
     found: dict[str, Mapping[str, bool]] = {}
-    answers = _each(nodes, lambda node: _answer(lambda: world.containers(node.minion)))
-    for node, answer in zip(nodes, answers, strict=True):
+    for name, answer in containers.items():
         if isinstance(answer, CorpusError):
-            yield Difference("node", node.name, f"The containers of {node.name} are not known: {answer}")
+            yield Difference("node", name, f"The containers of {name} are not known: {answer}")
         else:
-            found[node.name] = answer
+            found[name] = answer
     minions = {node.name: node.minion for node in nodes}
     wanted = {(guest.node, guest.name): guest for guest in guests}
     moving = {guest.name for guest in guests if guest.state == "moving"}
@@ -230,6 +271,32 @@ def _of_node(node: _Node, world: World) -> Iterator[Difference]:
         settle = _call(world.traffic, node.minion, node.traffic, False)
         words = f"The traffic of {node.name} is not what it should be ({', '.join(sorted(changes))})."
         yield Difference("traffic", node.name, words, settle)
+    if not isinstance(images, CorpusError):
+        yield from _ssh(node, world)
+
+
+def _of_guest(guest: _Guest, world: World) -> Iterator[Difference]:
+    there = yield from _ssh(guest, world)
+    unknown = sorted(set(there) - set(guest.admitted))
+    for fingerprint in unknown[:_SHOWN]:  # who is root there can write as many as they like
+        comment = f" ({shown(there[fingerprint])})" if there[fingerprint] else ""
+        message = (
+            f"{guest.name} lets in the key {fingerprint}{comment} as root, which the registry does not know there."
+        )
+        yield Difference("ssh", guest.name, message)
+
+
+def _ssh(machine: _Node | _Guest, world: World) -> Generator[Difference, None, Mapping[str, str]]:
+    """Keys that are not let in. A node may let in others: it was somebody's machine before."""
+    there = _answer(lambda: world.let_in(machine.minion))
+    if isinstance(there, CorpusError):
+        yield Difference("ssh", machine.name, f"Whom {machine.name} lets in is not known: {there}")
+        return {}
+    for fingerprint in sorted(set(machine.admitted) - set(there)):
+        admit = _call(world.admit, machine.minion, machine.admitted[fingerprint])
+        message = f"{machine.name} does not let in the key {fingerprint} as root."
+        yield Difference("ssh", machine.name, message, admit)
+    return there
 
 
 def _names(world: World) -> Iterator[Difference]:
@@ -281,10 +348,10 @@ def _tried(what: str, ask: Callable[[], list[Difference]]) -> list[Difference]:
     return [Difference("node", what, f"{what} cannot be asked: {found}")] if isinstance(found, CorpusError) else found
 
 
-def _each(nodes: list[_Node], ask: Callable[[_Node], _T]) -> list[_T]:
-    """Several nodes are asked at a time: one that is gone lets us wait."""
+def _each(machines: list[_M], ask: Callable[[_M], _T]) -> list[_T]:
+    """Several machines are asked at a time: one that is gone lets us wait."""
     with ThreadPoolExecutor(_ASKED_AT_ONCE) as threads:
-        return list(threads.map(ask, nodes))
+        return list(threads.map(ask, machines))
 
 
 def _sentence(count: int, repaired: int) -> str:

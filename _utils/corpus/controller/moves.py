@@ -6,6 +6,7 @@ Until it runs there nothing of it is removed here: a move that fails leaves the 
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from corpus.errors import CorpusError, UsageError
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from corpus.controller.registry.models import ComputeNode, Guest
+    from corpus.controller.registry.models import ComputeNode, Platform
 
 #: Seconds that a round of copying may take.
 COPYING = 6 * 3600
@@ -90,18 +91,16 @@ def _found(run: Run) -> dict[str, Any]:
                 "minion": target.minion_id,
                 "host": target.host,
                 "port": target.ssh_port,
-                "platform": _platform_there(session, guest, target),
             },
         }
 
 
-def _platform_there(session: Session, guest: Guest, target: ComputeNode) -> str | None:
-    """A platform of the same type and owner on the other node; made when there is none."""
+def _platform_there(run: Run, session: Session, own: Platform | None, target: ComputeNode) -> Platform | None:
+    """A platform of the same type, mode and owner on the other node; made when there is none."""
     from sqlalchemy import select
 
     from corpus.controller.registry.models import Platform
 
-    own = guest.platform
     if own is None:
         return None
     same = select(Platform).where(
@@ -109,11 +108,18 @@ def _platform_there(session: Session, guest: Guest, target: ComputeNode) -> str 
     )
     for one in session.scalars(same.order_by(Platform.id)):
         if one.owner_id == own.owner_id:
-            return one.uuid
-    made = Platform(node=target, type=own.type, operation_mode=own.operation_mode, owner=own.owner)
+            return one
+    made = Platform(
+        uuid=_platform_made(run), node=target, type=own.type, operation_mode=own.operation_mode, owner=own.owner
+    )
     session.add(made)
     session.flush()
-    return made.uuid
+    return made
+
+
+def _platform_made(run: Run) -> str:
+    """The uuid of the platform that this move makes, if it makes one: its undoing finds it by that."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"corpus platform {run.operation}"))
 
 
 def _was(run: Run) -> None:
@@ -296,21 +302,17 @@ def _copy_rest(run: Run) -> str | None:
 
 def _settle(run: Run) -> str:
     """Let the registry say that it is there."""
-    from sqlalchemy import select
-
     from corpus.controller.registry import allocation
-    from corpus.controller.registry.models import Platform
 
     with run.cloud.registry.session() as session:
         guest = wiring.guest(session, run.data["guest"]["uuid"])
         target = wiring.node(session, run.data["to"]["name"])
         if guest.node_id != target.id:
+            platform = _platform_there(run, session, guest.platform, target)
             guest.platform = None
             session.flush()
             allocation.settle(session, guest, target)
-            if run.data["to"]["platform"]:
-                wanted = select(Platform).where(Platform.uuid == run.data["to"]["platform"])
-                guest.platform = session.scalar(wanted)
+            guest.platform = platform
         there = guests.facts_of(session, guest)
     run.remember(there=there)
     return f"{there['address']} on {there['node']}"
@@ -339,6 +341,10 @@ def _unsettle(run: Run) -> None:
                 session.flush()
             if run.data["platform"]:
                 guest.platform = session.scalar(select(Platform).where(Platform.uuid == run.data["platform"]))
+            session.flush()
+        made = session.scalar(select(Platform).where(Platform.uuid == _platform_made(run)))
+        if made is not None and not made.guests:  # another guest may have come meanwhile
+            session.delete(made)
     names.registered(run, _all_names(run))
     for name in (facts["node"], run.data["to"]["name"]):
         wiring.traffic(run.cloud, name)

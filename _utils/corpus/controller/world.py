@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from corpus.controller import names
-from corpus.errors import CorpusError, MinionFailed
+from corpus.controller import access, admission, names
+from corpus.errors import CorpusError, MinionFailed, UsageError
 
 if TYPE_CHECKING:
     from corpus.controller.cloud import Cloud
@@ -54,6 +55,22 @@ class World:
     def keys(self) -> set[str]:
         """The minions whose keys are accepted."""
         return self._cloud.minions.accepted()
+
+    def let_in(self, minion: str) -> Mapping[str, str]:
+        """The public ssh keys that a machine lets in as root: fingerprints, and the comment of each."""
+        found = self._call(minion, "ssh.auth_keys", user="root")
+        if not isinstance(found, Mapping):
+            raise CorpusError(f"{minion} does not tell whom it lets in: {str(found)[:200]}")
+        told: dict[str, str] = {}
+        for encoded, facts in found.items():
+            with suppress(UsageError):  # ssh takes no such line either
+                fingerprint = access.fingerprint_of(str(encoded))
+                told[fingerprint] = str(facts.get("comment") or "") if isinstance(facts, Mapping) else ""
+        return told
+
+    def admit(self, minion: str, public: str) -> None:
+        """Let a public ssh key in as root."""
+        admission.settle_key(self._cloud, minion, public, True)
 
     def start(self, node: str, guest: str) -> None:
         """Start a container."""

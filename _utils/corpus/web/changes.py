@@ -29,7 +29,7 @@ from corpus.errors import Conflict, CorpusError
 from corpus.web.login import Asking, Caller
 from corpus.web.problems import Refused
 from corpus.web.schemas import Accepted, Plan, Planned, accepted
-from corpus.web.service import Service, Serving
+from corpus.web.service import Service, Serving, subject
 
 #: What every endpoint that has something changed answers; for its decorator.
 CHANGES: dict[str, Any] = {
@@ -83,6 +83,7 @@ class Changing:
         :raises Locked: something is under way on the same thing
         """
         if self.plan:
+            self.service.audited(self.request, kind, subject(kind, arguments), "A plan: nothing was changed.")
             return JSONResponse(Plan(**self.service.plan(self.caller, kind, arguments)).model_dump(mode="json"))
         if self._key is None:
             return _answer(self._begin(kind, arguments))

@@ -82,7 +82,7 @@ class Service:
         :raises Locked: something is under way on the same thing
         """
         given = {key: value for key, value in arguments.items() if value is not None}
-        self.audited(request, kind, _subject(kind, given))
+        self.audited(request, kind, subject(kind, given))
         self.allowed(caller, kind, given)
         uuid = operations.queue(self.cloud, kind, given, caller.person.name)
         request.state.operation = uuid
@@ -123,7 +123,8 @@ class Service:
             request.state.detail = detail
 
 
-def _subject(kind: str, arguments: Mapping[str, Any]) -> str:
+def subject(kind: str, arguments: Mapping[str, Any]) -> str:
+    """What an operation is about, as the audit calls it: ``guest:shop``."""
     keys = ("name", "node", "host", "uuid", "platform", "owner", "zone", "account")
     name = next((arguments[key] for key in keys if arguments.get(key)), "")
     return f"{kind.split('.')[0]}:{name}"[:300]

@@ -21,6 +21,7 @@ class World:
     running: dict[str, dict[str, bool]]
     accepted: set[str]
     pools: dict[str, set[str]]
+    admitted: dict[str, dict[str, str]]
     off: dict[str, dict[str, Any]] = field(default_factory=dict)
     records: dict[str, dict[str, str]] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
@@ -57,6 +58,12 @@ class World:
     def keys(self) -> set[str]:
         return self.accepted
 
+    def let_in(self, minion: str) -> Mapping[str, str]:
+        return self.admitted[minion]
+
+    def admit(self, minion: str, public: str) -> None:
+        self.done.append(("admit", minion, public))
+
     def start(self, node: str, guest: str) -> None:
         self.done.append(("start", node, guest))
         if guest == "bob2":
@@ -82,6 +89,10 @@ def world() -> World:
         running={node: {f"ada{node[1]}": True, f"bob{node[1]}": True} for node in nodes},
         accepted={*nodes, *(f"{name}{number}.corpus.test" for name in ("ada", "bob") for number in (1, 2))},
         pools={node: {"debian-1", "debian-2"} for node in nodes},
+        admitted={
+            **{node: {node[:2]: "master", "provider": "the machine's own"} for node in nodes},
+            **{f"{name}{n}.corpus.test": {name: "their laptop"} for name in ("ada", "bob") for n in (1, 2)},
+        },
     )
 
 
@@ -140,6 +151,29 @@ def test_what_differs_is_told_and_put_right_where_that_is_safe(cloud: Registry, 
     assert (trouble["subject"], trouble["trouble"]) == ("bob2", "bob2 does not start: its root is damaged.")
     left = comparison.check(cloud, world)
     assert len(left["differences"]) == 6  # what is for a person, and what did not start
+
+
+def test_who_is_let_in_as_root(cloud: Registry, world: World) -> None:
+    """Missing keys come back; a node's own stay without a word, a guest's are told."""
+    world.admitted["n1.corpus.test"].pop("n1")
+    world.admitted["ada1.corpus.test"] = {"mallory": "x" * 1000}
+    world.admitted["ada2.corpus.test"] |= {f"{number:03}": "" for number in range(1000)}
+    world.running["n1.corpus.test"]["bob1"] = False
+    world.admitted["bob1.corpus.test"].clear()  # it cannot be asked
+    found = comparison.check(cloud, world, fix=True)
+    told = [message for message in _told(found) if "key" in message]
+    assert told[:4] == [
+        "n1.corpus.test does not let in the key n1 as root.",
+        "ada1 does not let in the key ada as root.",
+        f"ada1 lets in the key mallory ('{'x' * 31}…' (1000 characters)) as root, which the registry does not know there.",
+        "ada2 lets in the key 000 as root, which the registry does not know there.",
+    ]
+    assert len(told) == 3 + 20
+    assert sorted(world.done) == [
+        ("admit", "ada1.corpus.test", "ssh-ed25519 ada"),
+        ("admit", "n1.corpus.test", "ssh-ed25519 n1"),
+        ("start", "n1.corpus.test", "bob1"),
+    ]
 
 
 def test_a_container_on_another_node_is_pointed_at(cloud: Registry, world: World) -> None:

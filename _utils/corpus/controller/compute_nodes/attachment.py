@@ -65,8 +65,11 @@ def initialization(arguments: Mapping[str, Any]) -> list[Step]:
 
 @operations.kind("compute_node.link", subject=compute_nodes.subject, resolve=_resolved)
 def attachment(arguments: Mapping[str, Any]) -> list[Step]:
-    """A machine that is a compute node already, by its image or by an earlier controller: nothing is installed."""
-    left_out = ("base system", "highstate", "images")
+    """A machine that is a compute node already, by its image or by an earlier controller: nothing is installed there.
+
+    It gets the images that it does not have.
+    """
+    left_out = ("base system", "highstate")
     return [step for step in initialization(arguments) if step.name not in left_out]
 
 

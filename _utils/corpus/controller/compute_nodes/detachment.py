@@ -46,9 +46,10 @@ def _without_guests(session: Session, node: ComputeNode) -> None:
     coming = Guest.id.in_(moving) & (Guest.state == "moving")
     names = session.scalars(select(Guest.name).where((Guest.node_id == node.id) | coming).order_by(Guest.name)).all()
     if names:
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
         raise UsageError(
-            f"{node.name} has {len(names)} guests ({', '.join(names[:5])}): move or delete them, "
-            "or let those that move arrive, first."
+            f"{node.name} has guests ({', '.join(names[:5])}{more}): move or delete them, or let those that move "
+            "arrive, first."
         )
 
 

@@ -25,8 +25,6 @@ _KINDS = [
     "project.push",
     "project.restart",
     "project.scale",
-    "project.close",
-    "project.reopen",
     "project.place",
     "project.unplace",
     "project.grant",
@@ -107,6 +105,7 @@ def on_guest(request: Request, name: Name, guest: str, caller: Looking, service:
         looked = pool.submit(frame.part, lambda: service.ask(caller, "project.look", {**at, "lines": _LINES}))
         env = pool.submit(frame.part, lambda: resource.list_project_variables(name, caller, service, guest).variables)
         (said, problem), (variables, _) = looked.result(), env.result()
+    door = ["project.reopen" if said["status"].get("maintenance") else "project.close"] if said else []
     return frame.render(
         request,
         "project_on_guest.html",
@@ -117,6 +116,7 @@ def on_guest(request: Request, name: Name, guest: str, caller: Looking, service:
         variables=variables,
         back=actions.buttons(service, caller.person, ["project.rollback"], at),
         unset=actions.buttons(service, caller.person, ["project.env_unset"], at),
+        door=actions.buttons(service, caller.person, door, at),
         buttons=actions.buttons(service, caller.person, ["project.push", "project.restart", "project.scale"], at),
     )
 

@@ -1,6 +1,7 @@
 // Keeps what is marked with data-follow as the server has it: at each event of that stream the page is fetched again,
 // and the element of the same id replaced. What is marked with data-load is fetched when the page is there: another
-// page's element "said". What is there soon (data-again: milliseconds) is looked at again. Without JavaScript one reloads, and follows the link.
+// page's element "said"; and again, unless somebody is at it, when what is marked with data-reload hears of an end. What is
+// there soon (data-again: milliseconds) is looked at again. Without JavaScript one reloads, and follows the link.
 "use strict";
 
 function page(address) {
@@ -44,6 +45,15 @@ function follow(element) {
   };
   for (const kind of ["operation.step", "operation.says", "operation.state", "operation.end", "deployment.begin", "deployment.stage", "deployment.end"]) {
     source.addEventListener(kind, soon);
+  }
+  if ("reload" in element.dataset) {
+    const reload = () => {
+      for (const part of document.querySelectorAll("[data-load]")) {
+        if (!part.contains(document.activeElement) && !part.querySelector("details[open]")) load(part);
+      }
+    };
+    source.addEventListener("deployment.end", reload);
+    source.addEventListener("operation.end", reload);
   }
   source.addEventListener("operation.end", () => {
     if (element.dataset.follow.includes("/operations/")) source.close();
