@@ -97,21 +97,20 @@ homeDirectory: /nonexistent
 """
 
 
-#: What pip asks on this machine, files and variables.
-_PIP_READS = (
-    "/etc/pip.conf",
-    "/root/.config/pip/pip.conf",
-    "/root/.pip/pip.conf",
+#: What uv asks on this machine, files and variables.
+_UV_READS = (
+    "/etc/uv/uv.toml",
+    "/root/.config/uv/uv.toml",
     "/etc/resolv.conf",
     "/etc/ssl/certs/ca-certificates.crt",
 )
-_PIP_KNOWS = ("pip_", "http_proxy", "https_proxy", "no_proxy", "ssl_cert_", "requests_ca_")
-_PIP = """\
+_UV_KNOWS = ("uv_", "all_proxy", "http_proxy", "https_proxy", "no_proxy", "ssl_cert_")
+_INSTALL = """\
 set -e
 mkdir -p /opt/src
 tar -C /opt/checkout --exclude=./.venv --exclude=./.git --exclude=./build -cf - . | tar -C /opt/src -xf -
 python3 -m venv /opt/corpus
-/opt/corpus/bin/pip install --quiet -e '/opt/src[web,ldap]'
+/opt/checkout/.venv/bin/uv pip install --quiet --compile-bytecode --python /opt/corpus/bin/python -e '/opt/src[web,ldap]'
 : >/etc/resolv.conf  # it leads nowhere from the demo's network: no name is waited for in vain
 """
 
@@ -284,17 +283,17 @@ def _directory(controller: BareMachine, passwords: dict[str, str]) -> None:
 def _install(controller: BareMachine) -> None:
     """corpus, as root would install it: where the web service's user may read it.
 
-    pip works there as it is configured here, and uses this machine's network.
+    uv works there as it is configured here, and uses this machine's network.
     """
     say("corpus, into /opt/corpus of the controller.")
-    for path in _PIP_READS:
+    for path in _UV_READS:
         if Path(path).exists():
             words = ("sh", "-c", 'mkdir -p "$(dirname "$1")"; cat > "$1"', "sh", path)
             _within(controller, *words, stdin=Path(path).read_text())
-    variables = [f"--set-var={key}={value}" for key, value in os.environ.items() if key.lower().startswith(_PIP_KNOWS)]
+    variables = [f"--set-var={key}={value}" for key, value in os.environ.items() if key.lower().startswith(_UV_KNOWS)]
     path = "--set-var=PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     words = ("lxc-attach", "-P", str(controller.folder), "-n", controller.container, "-s", "MOUNT|PID|UTSNAME")
-    ended = run([*words, "--clear-env", path, *variables, "--", "sh", "-c", _PIP], timeout=600)
+    ended = run([*words, "--clear-env", path, *variables, "--", "sh", "-c", _INSTALL], timeout=600)
     if ended.status:
         raise Surprise(ended.said)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from corpus.controller import access
 from corpus.controller.journal import Journal
 from corpus.controller.registry.models import ComputeNode, Guest, Owner, Platform
 
@@ -258,6 +259,15 @@ def test_nodes_and_platforms(there: Web, laptop: Laptop, tmp_path: Path) -> None
     assert root.typed("platform_delete", "prod", uuid, answers=("no",))[0] == 2
     status, shown = root.typed("platform_delete", "prod", uuid, answers=(uuid,))
     assert status == 0, shown
+    assert json.loads(root.ok("rotate_key", "prod", "--plan", "--json"))["credentials"] == 0
+    key = tmp_path / "key.pub"
+    key.write_text(access.new_key("ada@laptop").public)
+    for words in (("key_add", "node1", str(key)), ("name_add", "node1", "eu.corpus.test")):
+        planned = root.corpus(f"computenode_{words[0]}", "prod", *words[1:], "--plan")
+        assert planned.status == 0, planned.said
+    unknown = root.corpus("computenode_key_remove", "prod", "node1", "nobody@laptop")
+    assert unknown.status == 1
+    assert "node1 has no key 'nobody@laptop'" in unknown.errors
     bare = root.corpus("computenode_init", "prod", "prod", "bare.corpus.test", "lxc", "--plan")
     assert bare.status == 1
     assert "No ssh server answers at bare.corpus.test" in bare.errors
@@ -285,6 +295,9 @@ def test_names(there: Web, laptop: Laptop) -> None:
     assert laptop.json("dns", "prod") == []
     assert laptop.corpus("dns_add", "prod", "x.corpus.test", "A", "192.0.2.7", "--plan").status == 3
     assert laptop.corpus("dns_zones", "prod").status == 3
+    assert laptop.corpus("dns_dnssec", "prod", "corpus.test").status == 3
+    assert laptop.corpus("dns_dnssec", "prod", "corpus.test", "on", "--plan").status == 3
+    assert laptop.corpus("rotate_key", "prod", "--plan").status == 3
     assert laptop.corpus("controller", "prod").status == 3
     assert laptop.corpus("resume", "prod").status == 3
 
@@ -311,7 +324,8 @@ def test_what_has_no_command_of_its_own(there: Web, laptop: Laptop, tmp_path: Pa
     assert bob.json("guests", "prod") == []
 
 
-def test_keys_and_people(laptop: Laptop, tmp_path: Path) -> None:
+def test_keys_and_people(there: Web, laptop: Laptop, tmp_path: Path) -> None:
+    there.person("root1", sysadmin=True)
     subprocess.run(
         ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "ada@laptop", "-f", tmp_path / "key"], check=True
     )
@@ -325,6 +339,15 @@ def test_keys_and_people(laptop: Laptop, tmp_path: Path) -> None:
     assert laptop.corpus("people", "prod", "bob").status in (3, 4)
     laptop.ok("key_remove", "prod", key["fingerprint"])
     assert laptop.json("keys", "prod") == []
+
+    root = Laptop(tmp_path / "root", there.url, "root1")
+    root.ok("person_email", "prod", "ada", "ada@elsewhere.example")
+    assert root.json("people", "prod", "ada")["email"] == "ada@elsewhere.example"
+    assert laptop.corpus("person_grant", "prod", "ada", "sysadmin").status == 3
+    root.ok("person_grant", "prod", "ada", "viewer")
+    assert root.json("people", "prod", "ada")["roles"] == ["viewer"]
+    root.ok("person_revoke", "prod", "ada", "viewer")
+    assert root.json("people", "prod", "ada")["roles"] == []
 
 
 def test_tokens_and_the_audit(there: Web, laptop: Laptop) -> None:

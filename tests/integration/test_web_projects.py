@@ -55,6 +55,7 @@ def test_a_project_is_seen_and_pushed_by_its_people_alone(there: Cloud) -> None:
     found = ada.get("/projects/shop").json()
     assert found["roles"] == {"owner": ["ada"]}
     assert found["placements"][0]["project"].startswith(f"ssh://shop@{GUEST}:40001/")
+    assert found["placements"][0]["names"] == [GUEST]
     assert ada.get("/projects/shop/remotes").json()[0]["pillar"].endswith("/git/pillar.git")
     strange = ("", "/remotes", "/status", "/deployments", "/statistics", "/env", "/logs", "/plan", "/releases")
     assert {eve.get(f"/projects/shop{path}").status_code for path in strange} == {404}

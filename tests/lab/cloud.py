@@ -151,7 +151,8 @@ class BareMachine:
         wants.mkdir()
         (wants / "lab-cgroups.service").symlink_to("/etc/systemd/system/lab-cgroups.service")
         units = "etc/systemd/system/multi-user.target.wants"
-        without = [f"{units}/haproxy.service", f"{units}/nginx.service"]  # a bare machine serves nothing
+        # A bare machine serves nothing, and waits for no bridge of LXC's, which it does not have.
+        without = [f"{units}/{name}.service" for name in ("haproxy", "nginx", "lxc", "lxc-net")]
         for name in [*without, *([] if self.salt else ["opt/corpus"])]:
             if (lower / name).exists() or (lower / name).is_symlink():
                 (upper / name).parent.mkdir(exist_ok=True)

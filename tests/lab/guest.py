@@ -80,7 +80,16 @@ def _make(root: Path, packages: str) -> None:
     (home / "pyvenv.cfg").write_text("home = /usr/bin\ninclude-system-site-packages = false\n")
     packages = home / f"lib/python{PYTHON}/site-packages"
     uv = str(Path(sys.executable).parent / "uv")
-    words = ["--quiet", "--python-version", PYTHON, "--target", str(packages), "-r", str(CHECKOUT / "pyproject.toml")]
+    words = [
+        "--quiet",
+        "--compile-bytecode",
+        "--python-version",
+        PYTHON,
+        "--target",
+        str(packages),
+        "-r",
+        str(CHECKOUT / "pyproject.toml"),
+    ]
     _done([uv, "pip", "install", *words])
     (packages / "checkout.pth").write_text(f"{_SEEN_AT}/_utils\n")
     (home / "bin/salt-call").write_text(_SALT_CALL)

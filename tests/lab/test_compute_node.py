@@ -98,7 +98,8 @@ def test_a_node_is_made_once_and_comes_back_after_its_power_was_cut(machine: Bar
     planned = applied(machine, "corpus.compute_node", "test=True")
     assert machine.run("ip", "link", "show", "corpus0", check=False).status != 0
     changed = applied(machine, "corpus.compute_node")
-    assert {"compute-node-bridge", "compute-node-boot", "compute-node-traffic"} <= {*planned, *changed}
+    new = {"compute-node-bridge", "compute-node-boot", "compute-node-lxc-bridge", "compute-node-traffic"}
+    assert new <= {*planned, *changed}
     assert applied(machine, "corpus.compute_node") == {}
     assert machine.run("systemctl", "is-active", "corpus-proxy.service").output == "active\n"
     for power in ("before", "after"):

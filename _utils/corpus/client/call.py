@@ -44,15 +44,17 @@ class Call:
         body: Any = None,
         result: Callable[[Mapping[str, Any]], str | None] = lambda _facts: None,
         query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """Have something done, or planned; show it until it is over, and how it ended.
 
         :param result: takes from the facts of an operation that was done the word that stdout gets
+        :param headers: of the request
         :returns: the plan, the operation, or what else was answered
         :raises ClientError: it failed
         """
         asked = {**(query or {}), **({"plan": "true"} if self.plan else {})}
-        answer = self.api.ask(method, path, body, asked)
+        answer = self.api.ask(method, path, body, asked, headers)
         told: dict[str, Any] = answer.json() if answer.content else {}
         if answer.status_code == 202:
             return self.awaited(str(told["operation"]), result)

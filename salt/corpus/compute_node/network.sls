@@ -17,6 +17,18 @@ compute-node-modules:
       - file: compute-node-modules
       - pkg: compute-node-packages
 
+# Guests have a bridge of their own. LXC's would need dnsmasq, and each boot would wait half a minute for it.
+compute-node-lxc-bridge:
+  file.managed:
+    - name: /etc/default/lxc-net
+    - contents: |
+        # Written by corpus, whose guests have a bridge of their own.
+        USE_LXC_BRIDGE="false"
+    - mode: "0644"
+    - unless: ls /var/lib/lxc/*/config
+    - require:
+      - pkg: compute-node-packages
+
 {% if wanted.get("network") or wanted.get("network6") %}
 compute-node-bridge:
   mc_node.bridge:

@@ -63,6 +63,12 @@ def check(call: Call, fix: bool) -> None:
         raise ClientError("The registry and the world differ.")
 
 
+@command("rotate_key", HEADLINE, ("prod", ""), changes=True, waits=False)
+def rotate_key(call: Call) -> None:
+    """Encrypt all credentials with a new key, and forget the old one."""
+    call.change("POST", "/registry/rotate-key")
+
+
 @command("images", HEADLINE, ("prod", ""))
 def images(call: Call) -> None:
     """List the images that guests are cloned from."""

@@ -104,6 +104,31 @@ def dns_zone_delete(call: Call, zone: str, force: bool, yes: bool) -> None:
     call.change("DELETE", place("dns", "zones", zone), query={"confirm": zone, "force": "true" if force else None})
 
 
+@command(
+    "dns_dnssec",
+    HEADLINE,
+    ("prod example.org", "What the zone above must know of it"),
+    ("prod example.org on", "Sign it"),
+    changes=True,
+)
+@click.argument("zone")
+@click.argument("on", type=click.Choice(["on", "off"]), required=False)
+def dns_dnssec(call: Call, zone: str, on: str | None) -> None:
+    """Sign ZONE, or stop signing it; without a word, print the DS records that the zone above must have."""
+    path = place("dns", "zones", zone, "dnssec")
+    if on is not None:
+        call.change("PUT", path, {"on": on == "on"})
+        return
+    found = call.api.get(path)
+    if call.out.as_json:
+        call.out.json(found)
+        return
+    for line in found["ds"]:
+        call.out.line(line)
+    if not found["ds"]:
+        call.out.say(f"{zone} is not signed.")
+
+
 @command("dns_export", HEADLINE, ("prod example.org > example.org.zone", ""))
 @click.argument("zone")
 def dns_export(call: Call, zone: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -11,6 +11,7 @@ from ..api import place
 from ..call import Call
 from ..errors import NotThere
 from ..frame import command
+from .people import public_in
 
 HEADLINE = "Compute nodes"
 TYPES, MODES = ("dev", "staging", "prod"), ("editable", "cooking", "final")
@@ -188,6 +189,35 @@ def computenode_drain(call: Call, node: str, to: str | None) -> None:
 def computenode_undrain(call: Call, node: str) -> None:
     """Put new guests on NODE again."""
     call.change("POST", place("nodes", node, "undrain"))
+
+
+@command(
+    "computenode_key_add",
+    HEADLINE,
+    ("prod node1 ~/.ssh/id_ed25519.pub", "Who has its private half is let in"),
+    changes=True,
+)
+@click.argument("node")
+@click.argument("file", type=click.File("r"))
+def computenode_key_add(call: Call, node: str, file: TextIO) -> None:
+    """Let the public ssh key in FILE in to NODE, as root."""
+    call.change("POST", place("nodes", node, "keys"), {"key": public_in(file)})
+
+
+@command("computenode_key_remove", HEADLINE, ("prod node1 ada@laptop", ""), changes=True)
+@click.argument("node")
+@click.argument("key")
+def computenode_key_remove(call: Call, node: str, key: str) -> None:
+    """Let KEY (its fingerprint or name) in to NODE no more."""
+    call.change("DELETE", place("nodes", node, "keys"), query={"key": key})
+
+
+@command("computenode_name_add", HEADLINE, ("prod node1 eu.example.org", ""), changes=True)
+@click.argument("node")
+@click.argument("fqdn")
+def computenode_name_add(call: Call, node: str, fqdn: str) -> None:
+    """Give NODE one more name, FQDN."""
+    call.change("POST", place("nodes", node, "names"), {"fqdn": fqdn})
 
 
 @command("computenode_images", HEADLINE, ("prod node1", "The newest of each"), changes=True)

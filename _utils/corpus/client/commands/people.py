@@ -15,6 +15,7 @@ from ..errors import WrongUse
 from ..frame import command
 
 HEADLINE = "You"
+ROLES = ("sysadmin", "owner", "deployer", "viewer")
 
 
 @command("login", HEADLINE, ("prod", "Log in, and stay so until the session expires"))
@@ -136,13 +137,21 @@ def _me(call: Call) -> str:
 @click.option("--owner", help="Whose: their login name.")
 def key_add(call: Call, file: TextIO, label: str | None, owner: str | None) -> None:
     """Let the public ssh key in FILE in, on every guest and project where you may be."""
+    body = {"public": public_in(file), **({"label": label} if label else {})}
+    call.change("POST", place("owners", owner or _me(call), "keys"), body)
+
+
+def public_in(file: TextIO) -> str:
+    """Return the public ssh key in a file.
+
+    :raises WrongUse: it is a private one
+    """
     public = file.read().strip()
     if "PRIVATE KEY" in public:
         raise WrongUse(
             "That is a private key, which you must not give to anybody: take the file whose name ends in .pub."
         )
-    body = {"public": public, **({"label": label} if label else {})}
-    call.change("POST", place("owners", owner or _me(call), "keys"), body)
+    return public
 
 
 @command("key_remove", HEADLINE, ("prod SHA256:ZHkbZzbT0xOPeT8bLQeY1R6pNFzm0Fl5JxZpnNf0E9M", ""), changes=True)
@@ -169,6 +178,32 @@ def people(call: Call, name: str | None) -> None:
 def person_create(call: Call, name: str, email: str | None) -> None:
     """Make NAME known, before they log in for the first time."""
     call.change("POST", "/owners", {"name": name, **({"email": email} if email else {})})
+
+
+@command("person_email", HEADLINE, ("prod ada ada@example.org", ""), changes=True)
+@click.argument("name")
+@click.argument("email")
+def person_email(call: Call, name: str, email: str) -> None:
+    """Let NAME get mails at EMAIL."""
+    path = place("owners", name, "email")
+    was = call.api.ask("GET", path).headers["ETag"]
+    call.change("PUT", path, {"email": email}, headers={"If-Match": was})
+
+
+@command("person_grant", HEADLINE, ("prod ada viewer", "Ada may look at everything"), changes=True)
+@click.argument("name")
+@click.argument("role", type=click.Choice(ROLES))
+def person_grant(call: Call, name: str, role: str) -> None:
+    """Let NAME be ROLE everywhere; corpus grant gives a role in one project, or on one platform."""
+    call.change("POST", place("owners", name, "roles"), {"role": role})
+
+
+@command("person_revoke", HEADLINE, ("prod ada", "All that Ada is everywhere"), changes=True)
+@click.argument("name")
+@click.argument("role", type=click.Choice(ROLES), required=False)
+def person_revoke(call: Call, name: str, role: str | None) -> None:
+    """Take from NAME what they are everywhere, or ROLE alone; what they are in projects stays."""
+    call.change("DELETE", place("owners", name, "roles"), query={"role": role})
 
 
 @command("person_delete", HEADLINE, ("prod ada", "Asks first"), changes=True)

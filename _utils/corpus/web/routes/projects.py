@@ -60,6 +60,7 @@ class PlacementInfo(Remote):
 
     node: str
     state: str = Field(description="Of the guest", examples=["running"])
+    names: list[str] = Field(description="That lead to the guest", examples=[["shop.example.org"]])
     since: datetime.datetime
 
 
@@ -242,8 +243,9 @@ def get_project(name: Name, caller: Asking, service: Serving) -> ProjectDetail:
 
 def _placement(row: Placement, name: str) -> PlacementInfo:
     at = row.guest
+    names = sorted(one.fqdn for one in at.names)
     urls = rooms.pushed_to(at, name)
-    return PlacementInfo(guest=at.name, node=at.node.name, state=at.state, since=row.created, **urls)
+    return PlacementInfo(guest=at.name, node=at.node.name, state=at.state, names=names, since=row.created, **urls)
 
 
 def seen(session: Session, caller: Caller, name: str, *options: Any) -> Project:
