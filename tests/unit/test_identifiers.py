@@ -79,7 +79,10 @@ def test_release_ids_are_fresh_and_sort_by_time() -> None:
     assert made == sorted(made)
     assert made[0].startswith("20260131T120000Z-")
     assert all(identifiers.release_id(one) == one for one in made)
-    assert len({identifiers.new_release_id() for _ in range(100)}) == 100
+    close = [identifiers.new_release_id(early + datetime.timedelta(microseconds=20 * turn)) for turn in range(100)]
+    assert close == sorted(set(close))
+    last = early + datetime.timedelta(microseconds=999_999)
+    assert identifiers.release_id(identifiers.new_release_id(last)) > close[-1]
 
 
 @pytest.mark.parametrize(
