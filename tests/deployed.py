@@ -122,9 +122,8 @@ def _furnish(web: Web) -> None:
         session.add_all([node, ada, platform])
         for at, (name, minion) in enumerate((("web", GUEST), ("silent", SILENT))):
             address = {"address": f"10.64.1.{at + 2}", "ssh_port": 40001 + at}
-            session.add(
-                models.Guest(name=name, minion_id=minion, node=node, platform=platform, state="running", **address)
-            )
+            guest = models.Guest(name=name, minion_id=minion, node=node, platform=platform, state="running", **address)
+            session.add_all([guest, models.DnsName(fqdn=minion, guest=guest)])
     modules = behind.folder / "srv/_modules"
     modules.mkdir()
     (modules / "mc_node.py").write_text(NODE)
