@@ -56,6 +56,8 @@ ENDPOINTS = {
 }
 #: What needs the master's answer is not among them; every other page that the service has is.
 _NO_PAGES = ("/login", "/logout", "/links")
+#: These are for sysadmins.
+_SYSADMINS = ("/controller", "/dns", "/people")
 
 #: Who asks: root sees everything; few has five guests with their projects, many is viewer of fifty projects, and
 #: lots of a twentieth of all projects and platforms.
@@ -149,6 +151,20 @@ class Asked:
         assert answer.status_code == 200, (whole, answer.text[:500])
         return took
 
+    def seen_by(self, person: str) -> dict[str, list[str]]:
+        """Some of what a person may see."""
+
+        def listed(what: str, name: str) -> list[str]:
+            answer = self._clients[person].get(f"/api/v1/{what}?limit=50").raise_for_status()
+            return [str(one[name]) for one in answer.json()["items"]]
+
+        return {
+            "guest": listed("guests", "name"),
+            "node": listed("guests", "node"),
+            "project": listed("projects", "name"),
+            "operation": listed("operations", "operation"),
+        }
+
     def close(self) -> None:
         """Leave it."""
         for client in self._clients.values():
@@ -227,7 +243,7 @@ def _pages(
     """Seconds at p95, by page, and of the API's figures of everything."""
     found = {}
     for path in [*_page_paths(), "/api/v1/statistics", "/api/v1/deployments"]:
-        for person in PEOPLE:
+        for person in ("root",) if path in _SYSADMINS else PEOPLE:
             big.took(person, path)
             took = [big.took(person, path) for _ in range(TIMES)]
             what = f"{kind} {path} {person}"
@@ -295,11 +311,12 @@ def _asked(kind: str, size: tuple[int, int], postgres: Any, say: Callable[[str],
         say(f"{kind}: {nodes * guests * 10:,} deployments made in {time.monotonic() - begun:.0f} s")
         registry = Registry(url or f"sqlite:///{cloud.settings.home}/registry.sqlite3", Path(folder) / "key")
         tokens = {name: _token(registry, name) for name in PEOPLE}
-        things = _things(nodes * guests, registry)
+        things = {"root": _things(nodes * guests, registry)}
         registry.close()
         (Path(folder) / "web.password").write_text("nobody asks the master")
         with started(Path(folder), str(registry.url.render_as_string(False)), groups_seconds=10**9) as (where, _, _):
             there = Asked(where, tokens, things)
+            things |= {person: there.seen_by(person) for person in PEOPLE if person != "root"}
             try:
                 yield there
             finally:
@@ -315,29 +332,20 @@ def _token(registry: Registry, name: str) -> str:
     return token
 
 
-def _things(guests: int, registry: Registry) -> dict[str, dict[str, list[str]]]:
-    """What the people may see, all over the registry."""
+def _things(guests: int, registry: Registry) -> dict[str, list[str]]:
+    """Some of what there is, all over the registry."""
     from corpus.controller.registry.models import ComputeNode, Guest
 
-    dice = random.Random(2)
-    ids = {
-        "root": dice.sample(range(1, guests + 1), min(50, guests)),
-        "few": list(range(1, guests + 1, guests // 5)),
-        "many": list(range(1, guests + 1, guests // 50)),
-        "lots": list(range(1, guests + 1, 20))[:50],
-    }
-    found = {}
+    numbers = random.Random(2).sample(range(1, guests + 1), min(50, guests))
     with registry.reading() as session:
-        for person, numbers in ids.items():
-            wanted = select(Guest.name, ComputeNode.name).join(ComputeNode, ComputeNode.id == Guest.node_id)
-            rows = session.execute(wanted.where(Guest.id.in_(numbers))).all()
-            found[person] = {
-                "guest": [row[0] for row in rows],
-                "node": [row[1] for row in rows],
-                "project": [f"p{number}" for number in numbers],
-                "operation": [f"operation{2 * number}" for number in numbers],
-            }
-    return found
+        wanted = select(Guest.name, ComputeNode.name).join(ComputeNode, ComputeNode.id == Guest.node_id)
+        rows = session.execute(wanted.where(Guest.id.in_(numbers))).all()
+    return {
+        "guest": [row[0] for row in rows],
+        "node": [row[1] for row in rows],
+        "project": [f"p{number}" for number in numbers],
+        "operation": [f"operation{2 * number}" for number in numbers],
+    }
 
 
 def _behind_a_master(say: Callable[[str], None]) -> list[Figure]:

@@ -622,19 +622,30 @@ def listed(cloud: Cloud) -> dict[str, Any]:
 
 def infos(cloud: Cloud, name: str) -> dict[str, Any]:
     """Return what the registry knows of a person."""
+    from sqlalchemy import select
+
+    from corpus.controller.registry.models import Platform, Project, Role
+
     with cloud.registry.reading() as session:
         there = owner(session, name)
         projects: dict[str, list[str]] = {}
         platforms: dict[str, list[str]] = {one.uuid: ["owner"] for one in there.platforms}
         everywhere: list[str] = []
-        for role in sorted(there.roles, key=lambda one: one.name):
-            if role.project is not None:
-                projects.setdefault(role.project.name, []).append(role.name)
-            elif role.platform is not None:
-                names = platforms.setdefault(role.platform.uuid, [])
-                names += [role.name] if role.name not in names else []
+        rows: Any = session.execute(
+            select(Role.name, Project.name, Platform.uuid)
+            .outerjoin(Project, Role.project_id == Project.id)
+            .outerjoin(Platform, Role.platform_id == Platform.id)
+            .where(Role.owner_id == there.id)
+            .order_by(Role.name)
+        )
+        for role, project, platform in rows:
+            if project is not None:
+                projects.setdefault(project, []).append(role)
+            elif platform is not None:
+                names = platforms.setdefault(platform, [])
+                names += [role] if role not in names else []
             else:
-                everywhere.append(role.name)
+                everywhere.append(role)
         return {
             "name": there.name,
             "email": there.email,

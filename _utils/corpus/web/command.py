@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 from pathlib import Path
 
@@ -23,6 +24,9 @@ def main() -> int:
         return 1
     import uvicorn
 
+    gc.collect()
+    gc.freeze()  # what is there now stays: looking through it again and again would let some requests wait
+    gc.set_threshold(50_000, 50, 100)  # and what one request made is gone with it
     uvicorn.run(
         application,
         host=told.listen,
