@@ -14,7 +14,7 @@ from corpus.controller.cloud import Cloud
 from corpus.controller.journal import Journal, Memory
 from corpus.controller.operations import Run, Step
 from corpus.controller.registry import allocation
-from corpus.controller.registry.models import ComputeNode, DnsName, Image, NodeImage, Reservation
+from corpus.controller.registry.models import ComputeNode, DnsName, Image, NodeImage, Platform, Reservation
 from corpus.controller.registry.store import Registry
 from corpus.controller.settings import Settings
 from corpus.errors import CorpusError, Locked, MinionFailed, UsageError
@@ -341,6 +341,25 @@ def test_a_guest_that_moves_can_go_back_to_its_address_until_it_is_there_for_goo
         assert session.scalars(select(Reservation)).all() == []
         assert allocation.place(session, wiring.node(session, FIRST)).address == before["address"]
     assert site.nodes.states[FIRST] == {}
+
+
+def test_a_platform_that_a_move_made_goes_with_its_undoing(site: Site) -> None:
+    def platforms() -> set[str]:
+        with site.cloud.registry.reading() as session:
+            return set(session.scalars(select(Platform.uuid)))
+
+    with site.cloud.registry.session() as session:
+        own = wiring.guest(session, "ada1").platform
+        assert own is not None
+        own.operation_mode = "cooking"  # there is none like it on the other node
+    before, facts = platforms(), site.facts("ada1")
+    run = moving(site)
+    for step in ("place there", "registry"):
+        site.do(run, step)
+    assert len(platforms() - before) == 1
+    site.undo(run, "registry")
+    assert platforms() == before
+    assert site.facts("ada1") == facts
 
 
 def test_a_move_is_not_undone_once_the_guest_is_there(site: Site) -> None:
