@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 from corpus.controller.credentials import Credentials
-from corpus.controller.registry.models import AccessToken, ComputeNode, Event, Guest, Owner, now
-from sqlalchemy import select, update
+from corpus.controller.registry.models import AccessToken, ComputeNode, Event, Guest, Owner, Role, now
+from sqlalchemy import delete, select, update
 
 from tests.machine import deadline
 from tests.web import PASSWORD, Web, web
@@ -194,6 +194,8 @@ def test_a_cookie_counts_for_our_own_pages_alone(there: Web, origin: str | None,
     with httpx.Client(base_url=f"{there.url}/api/v1", cookies={"corpus": token}) as browser:
         assert browser.get("/me").status_code == 200
         headers = {} if origin is None else {"Origin": origin.replace("own", there.url)}
+        also = {**headers, "Authorization": "Basic YTpi"}  # what a browser may send for http://a:b@…
+        assert browser.post("/tokens", headers=also, json={"name": ""}).status_code == (422 if status == 204 else 403)
         assert browser.post("/logout", headers=headers).status_code == status
         assert browser.get("/me").status_code == (401 if status == 204 else 200)
 
@@ -220,6 +222,58 @@ def test_who_does_not_finish_a_request_is_not_waited_for(there: Web) -> None:
     with socket.create_connection((host, int(port)), 20) as slow:
         slow.sendall(b"POST /api/v1/login HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
         assert slow.recv(100).startswith(b"HTTP/1.1 408")
+
+
+def test_who_may_no_more_follows_no_more(there: Web, ada: httpx.Client) -> None:
+    revoked = _token(ada, "read")
+    root = there.person("bob", sysadmin=True)
+
+    def happens(word: str) -> None:
+        with there.registry.session() as session:
+            session.add(Event(kind="operation.says", subject="compute_node:node1", data={"line": word}))
+            session.add(Event(kind="operation.says", subject="guest:shop", data={"line": word}))
+
+    async def followed() -> tuple[list[str], bool, int]:
+        heard: list[str] = []
+        ready = [asyncio.Event(), asyncio.Event()]
+
+        async def follow(headers: httpx.Headers, sign: asyncio.Event, lines: list[str]) -> None:
+            events = f"{there.url}/api/v1/events"
+            async with (
+                httpx.AsyncClient(headers=headers, timeout=None) as client,
+                client.stream("GET", events) as stream,
+            ):
+                sign.set()
+                async for line in stream.aiter_lines():
+                    lines += [line] if line.startswith("data:") else []
+
+        ends = asyncio.create_task(follow(there.client(revoked["token"]).headers, ready[0], []))
+        sees = asyncio.create_task(follow(root.headers, ready[1], heard))
+        await asyncio.wait_for(asyncio.gather(*(sign.wait() for sign in ready)), 20)
+        happens("before")
+        for _ in range(200):
+            if len(heard) == 2:
+                break
+            await asyncio.sleep(0.1)
+        before = len(heard)
+        assert ada.delete(f"/tokens/{revoked['uuid']}").status_code == 204
+        with there.registry.session() as session:
+            mine = select(Owner.id).where(Owner.name == "bob").scalar_subquery()
+            session.execute(delete(Role).where(Role.owner_id == mine))
+        await asyncio.wait_for(ends, 60)  # whoever is known no more is told so by the end of the stream
+        for number in range(60):
+            count = len(heard)
+            happens(f"after {number}")
+            await asyncio.sleep(1)
+            if len(heard) == count:
+                break
+        over = sees.done()
+        sees.cancel()
+        return heard[:before], over, len(heard) - count
+
+    first, over, more = asyncio.run(followed())
+    assert len(first) == 2
+    assert (over, more) == (False, 0)
 
 
 def test_two_hundred_who_follow_do_not_slow_those_who_read(there: Web, ada: httpx.Client) -> None:

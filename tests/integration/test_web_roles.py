@@ -231,6 +231,25 @@ def test_who_may(there: Web, people: dict[str, httpx.Client], method: str, path:
         assert "not as it should be" not in words, (role, status, words)
 
 
+#: What a token says nothing of: whoever is let in at all may ask. A stream tells what the token is good for.
+_OF_ALL_TOKENS = {"/health", "/ready", "/metrics", "/login", "/logout", "/links", "/me", "/events"}
+
+
+@pytest.mark.parametrize(("method", "path", "least", "body"), TABLE, ids=[f"{row[0]} {row[1]}" for row in TABLE])
+def test_a_token_for_something_else_is_not_good(
+    there: Web, people: dict[str, httpx.Client], method: str, path: str, least: str, body: object
+) -> None:
+    if path in _OF_ALL_TOKENS:
+        return
+    scope = "machine" if path.startswith("/images") else "image"
+    made = people["sysadmin"].post("/tokens", json={"name": "other", "scopes": [scope]}).json()
+    try:
+        status, words = _answered(there.client(made["token"]), method, path, body)
+        assert (status, words.startswith("This token is not good for")) == (403, True), (status, words)
+    finally:
+        people["sysadmin"].delete(f"/tokens/{made['uuid']}")
+
+
 def test_the_operations_were_plans(there: Web) -> None:
     with there.registry.reading() as session:
         assert [one.uuid for one in session.scalars(select(Operation))] == [_OPERATION]

@@ -160,12 +160,15 @@ def scoped(person: Person, action: str) -> None:
 
     :raises Forbidden: it is not
     """
-    if not person.scopes:
-        return
+    if not covers(person, action):
+        raise Forbidden(f"This token is not good for {action}: its scopes are {', '.join(person.scopes)}.")
+
+
+def covers(person: Person, action: str) -> bool:
+    """Tell whether the token that let a person in is good for an action."""
     noun, verb = action.split(".", 1)
     reads = verb in _READS
-    if not ({action, noun} & set(person.scopes) or (reads and "read" in person.scopes)):
-        raise Forbidden(f"This token is not good for {action}: its scopes are {', '.join(person.scopes)}.")
+    return not person.scopes or bool({action, noun} & set(person.scopes)) or (reads and "read" in person.scopes)
 
 
 def role(session: Session, person: Person, noun: str, name: object) -> str | None:
@@ -324,6 +327,27 @@ def sees(session: Session, person: Person, thing: Guest | ComputeNode | Operatio
     if isinstance(thing, ComputeNode):
         return _sees_node(session, person, thing)
     return person.sees_everything or _in_guest(session, person, thing.name) is not None
+
+
+def follows(person: Person, subject_: str | None, kind: str | None) -> bool:
+    """Tell whether the token that let a person in is good for being told of an operation.
+
+    It is when it is good for looking at operations or at what this one changes, or for having such a one done.
+    """
+    noun = (subject_ or "").partition(":")[0] or "operation"
+    return any(covers(person, action) for action in ("operation.view", f"{noun}.view", kind) if action)
+
+
+def told(session: Session, person: Person, subject_: str | None, operation: str | None) -> bool:
+    """Tell whether a person may follow what happens to a subject in an operation: both its token and its roles say so.
+
+    :param operation: its uuid, if it is one
+    """
+    row = session.scalar(select(Operation).where(Operation.uuid == operation)) if operation is not None else None
+    if not follows(person, subject_, row.kind if row is not None else None):
+        return False
+    # What an operation makes is not there when it begins.
+    return subject(session, person, subject_) or (row is not None and row.who == person.name)
 
 
 def subject(session: Session, person: Person, words: str | None) -> bool:

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
 from starlette.concurrency import run_in_threadpool
 
 from corpus.controller import following, permissions
-from corpus.controller.registry.models import Operation
+from corpus.web import login
 
 if TYPE_CHECKING:
+    from fastapi import Request
+
+    from corpus.controller.permissions import Person
     from corpus.controller.registry.models import Event
-    from corpus.web.login import Caller
     from corpus.web.service import Service
 
 #: Seconds between two looks while somebody follows.
 _PAUSE = 0.2
 #: Events behind the newest one that are looked at again: transactions may end in another order than they began.
 _AGAIN = 50
-#: Seconds for which a person's sight of a subject is believed.
-_SIGHT = 60.0
+#: Seconds for which it is believed who follows, and what they may see: with the time for which groups are, a minute.
+_SIGHT = 12.0
 
 
 class Feed:
@@ -44,10 +46,13 @@ class Feed:
         return len(self._followers)
 
     async def follow(
-        self, caller: Caller, last: int | None, wanted: Callable[[Event], bool]
+        self, request: Request, last: int | None, wanted: Callable[[Event], bool]
     ) -> AsyncIterator[Event | None]:
         """Yield the events that a person may see; None now and then, when there was nothing.
 
+        It ends when they may come in no more, and when they read too slowly: they come again, and ask for what they missed.
+
+        :param request: with what lets them in
         :param last: id of the last that they saw; None: only what is new
         :param wanted: whether an event is one that they follow
         """
@@ -58,7 +63,7 @@ class Feed:
                 if self._reader is None or self._reader.done():
                     newest = await run_in_threadpool(following.newest, self._service.registry)
                     self._reader = asyncio.create_task(self._read(newest))
-            sight = _Sight(self._service, caller)
+            sight = _Sight(self._service, request)
             seen = last or 0
             if last is not None:
                 while missed := await run_in_threadpool(following.after, self._service.registry, seen):
@@ -67,9 +72,9 @@ class Feed:
                         if wanted(event) and await sight.allows(event):
                             yield event
             told = set(range(seen - _AGAIN, seen + 1)) if last is not None else set()
-            while True:
+            while await sight.lasts() and not (queue.empty() and queue not in self._followers):
                 try:
-                    event = await asyncio.wait_for(queue.get(), 10)
+                    event = await asyncio.wait_for(queue.get(), _SIGHT)
                 except asyncio.TimeoutError:
                     yield None
                     continue
@@ -89,7 +94,7 @@ class Feed:
                 seen.add(event.id)
                 newest = max(newest, event.id)
                 for queue in list(self._followers):
-                    if queue.full():  # whoever does not read comes again, and asks for what they missed
+                    if queue.full():  # whoever does not read gets the rest of it, and then no more
                         self._followers.discard(queue)
                     else:
                         queue.put_nowait(event)
@@ -98,26 +103,36 @@ class Feed:
 
 
 class _Sight:
-    """What a person may see, remembered for a while: what is theirs, and what they asked for themselves."""
+    """Who follows, and what they may see; remembered for a while.
 
-    def __init__(self, service: Service, caller: Caller) -> None:
-        self._service, self._caller = service, caller
+    :param request: with what lets them in
+    """
+
+    def __init__(self, service: Service, request: Request) -> None:
+        self._service, self._request = service, request
+        self._person: Person | None = request.state.caller.person
+        self._looked = time.monotonic()
         self._known: dict[tuple[str, str | None], tuple[float, bool]] = {}
+
+    async def lasts(self) -> bool:
+        """Tell whether they may still come in."""
+        if self._person is not None and time.monotonic() - self._looked > _SIGHT:
+            caller = await run_in_threadpool(login.known, self._request, self._service)
+            self._person, self._looked = caller.person if caller else None, time.monotonic()
+        return self._person is not None
 
     async def allows(self, event: Event) -> bool:
         """Tell whether they may see an event."""
+        if not await self.lasts():
+            return False
         about = (event.subject or "", event.operation)
-        at, sees = self._known.get(about, (0.0, False))
+        at, sees = self._known.get(about, (-math.inf, False))
         if time.monotonic() - at > _SIGHT:
             sees = await run_in_threadpool(self._look, *about)
             self._known[about] = (time.monotonic(), sees)
         return sees
 
     def _look(self, subject: str, operation: str | None) -> bool:
-        person = self._caller.person
+        assert self._person is not None
         with self._service.registry.reading() as session:
-            if permissions.subject(session, person, subject):
-                return True
-            # What an operation makes is not there when it begins.
-            own = select(Operation.id).where(Operation.uuid == operation, Operation.who == person.name)
-            return operation is not None and session.scalar(own) is not None
+            return permissions.told(session, self._person, subject, operation)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import ipaddress
 import logging
 import math
 import secrets
@@ -113,7 +114,7 @@ class Throttle:
         :raises Refused: too many failed
         """
         with self._lock:
-            for key, most in ((f"name:{name}", TRIES), (f"address:{address}", TRIES_OF_ADDRESS)):
+            for key, most in ((f"name:{name}", TRIES), (f"address:{network(address)}", TRIES_OF_ADDRESS)):
                 recent = self._recent(key)
                 if len(recent) >= most:
                     seconds = max(1, int(recent[0] + MINUTES * 60 - time.monotonic()))
@@ -126,7 +127,7 @@ class Throttle:
     def failed(self, name: str, address: str) -> None:
         """Count a wrong password."""
         with self._lock:
-            for key in (f"name:{name}", f"address:{address}"):
+            for key in (f"name:{name}", f"address:{network(address)}"):
                 self._failed[key] = [*self._recent(key), time.monotonic()]
 
     def right(self, name: str) -> None:
@@ -161,7 +162,7 @@ def known(request: Request, service: Service) -> Caller | None:
     token = bearer.strip() if scheme.lower() == "bearer" else request.cookies.get(cookie(service.settings.secure))
     if not token:
         return None
-    if not bearer:
+    if scheme.lower() != "bearer":  # a browser sends the cookie by itself, whatever else it sends
         own_origin(request, service)
     with service.registry.reading() as session:
         row = session.scalar(
@@ -193,6 +194,17 @@ def own_origin(request: Request, service: Service) -> None:
 def address(request: Request) -> str:
     """Where a request comes from."""
     return request.client.host if request.client else "unknown"
+
+
+def network(address: str) -> str:
+    """What counts as one address: of IPv6 the network, all of which one machine may have (RFC 4291, section 2.5.4)."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv6Address):
+        return str(found.ipv4_mapped or ipaddress.ip_network((found, 64), strict=False))
+    return str(found)
 
 
 class Memberships:

@@ -24,6 +24,8 @@ from corpus.web.service import Service, Serving
 
 router = APIRouter(tags=["deployments"])
 
+#: What a token must be good for.
+_LISTED = "project.deployments"
 #: So many projects are looked at one by one: each has its newest deployments in an index.
 _APART = 50
 _CURSOR = re.compile(r"(\d{8}T\d{6}\.\d{6}Z)-(\d{1,18})")
@@ -92,7 +94,7 @@ def list_deployments(
 ) -> Page[DeploymentInfo]:
     """The deployments of all projects that one may see, the newest first."""
     with service.registry.reading() as session:
-        projects = visible(session, caller)
+        projects = visible(session, caller, _LISTED)
         return _page(session, projects, _conditions(after, guest, result, since, until), limit)
 
 
@@ -110,12 +112,16 @@ def list_project_deployments(
 ) -> Page[DeploymentInfo]:
     """The deployments of one project, the newest first."""
     with service.registry.reading() as session:
-        project = seen(session, caller, name)
+        project = seen(session, caller, name, action=_LISTED)
         return _page(session, [project.id], _conditions(after, guest, result, since, until), limit)
 
 
-def visible(session: Session, caller: Caller) -> list[int] | None:
-    """The projects whose deployments somebody may see; None: all of them."""
+def visible(session: Session, caller: Caller, action: str) -> list[int] | None:
+    """The projects whose deployments somebody may see; None: all of them.
+
+    :raises Forbidden: their token is not good for that action
+    """
+    permissions.scoped(caller.person, action)
     if caller.person.sees_everything:
         return None
     return list(session.scalars(select(Project.id).where(permissions.projects(caller.person))))
@@ -225,7 +231,7 @@ def _text(value: object) -> str | None:
 def get_deployment(name: Name, deployment: Id, caller: Asking, service: Serving, guest: At = None) -> DeploymentDetail:
     """One deployment, with its stages, as the registry has it."""
     with service.registry.reading() as session:
-        row = _row(session, caller, name, deployment, guest)
+        row = _row(session, caller, name, deployment, guest, _LISTED)
         report = row.report
         stages = report.get("stages")
         return DeploymentDetail(
@@ -253,8 +259,8 @@ def _stage(stage: str, told: Any) -> StageInfo:
     )
 
 
-def _row(session: Session, caller: Caller, name: str, deployment: str, guest: str | None) -> Deployment:
-    project = seen(session, caller, name)
+def _row(session: Session, caller: Caller, name: str, deployment: str, guest: str | None, action: str) -> Deployment:
+    project = seen(session, caller, name, action=action)
     wanted = select(Deployment).where(Deployment.project_id == project.id, Deployment.deployment_id == deployment)
     if guest is not None:
         wanted = wanted.where(Deployment.guest_name == guest)
@@ -269,7 +275,7 @@ def get_deployment_report(
     name: Name, deployment: Id, caller: Asking, service: Serving, guest: At = None
 ) -> DeploymentReport:
     """Everything that a deployment brought, as the guest keeps it."""
-    at = _at(service, caller, name, deployment, guest)
+    at = _at(service, caller, name, deployment, guest, "project.report")
     asked = {"name": name, "guest": at, "deployment": deployment}
     return DeploymentReport(**service.ask(caller, "project.report", asked))
 
@@ -284,12 +290,12 @@ def get_deployment_log(
     lines: Annotated[int, Query(ge=1, le=2000, description="The last so many")] = 2000,
 ) -> Lines:
     """The log of a deployment, as the guest keeps it; secrets taken out."""
-    at = _at(service, caller, name, deployment, guest)
+    at = _at(service, caller, name, deployment, guest, "project.logs")
     asked = {"name": name, "guest": at, "deployment": deployment, "lines": lines}
     return Lines(**service.ask(caller, "project.logs", asked))
 
 
-def _at(service: Service, caller: Caller, name: str, deployment: str, guest: str | None) -> str:
+def _at(service: Service, caller: Caller, name: str, deployment: str, guest: str | None, action: str) -> str:
     """The guest on which a deployment was."""
     with service.registry.reading() as session:
-        return _row(session, caller, name, deployment, guest).guest_name
+        return _row(session, caller, name, deployment, guest, action).guest_name

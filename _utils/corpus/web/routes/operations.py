@@ -72,6 +72,8 @@ def detail(service: Service, caller: Caller, uuid: str) -> OperationDetail:
         row = session.scalar(select(Operation).where(Operation.uuid == uuid))
         if row is None or not permissions.sees(session, caller.person, row):
             raise NotThere(f"There is no operation {uuid!r}, or it is not yours to see.")
+        if not permissions.follows(caller.person, row.subject, row.kind):
+            permissions.scoped(caller.person, "operation.view")
         journal = Journal(service.registry, row)
         whole = permissions.knows(session, caller.person, row)
         info = _info(row)
@@ -92,7 +94,7 @@ async def follow_operation(
     last_event_id: Annotated[int | None, Header()] = None,
 ) -> AsyncIterator[ServerSentEvent]:
     """An operation's steps as they are taken, from its first on; ends when it is over."""
-    feed = request.app.state.feed.follow(caller, last_event_id or 0, lambda event: event.operation == operation)
+    feed = request.app.state.feed.follow(request, last_event_id or 0, lambda event: event.operation == operation)
     if found.state not in UNFINISHED and last_event_id is None and not found.steps:
         return
     async for event in feed:
@@ -118,7 +120,7 @@ async def follow(
     def wanted(event: Event) -> bool:
         return (project is None or event.project == project) and (guest is None or event.guest == guest)
 
-    async for event in request.app.state.feed.follow(caller, last_event_id, wanted):
+    async for event in request.app.state.feed.follow(request, last_event_id, wanted):
         if event is not None:
             yield told(event)
 

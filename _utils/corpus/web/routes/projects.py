@@ -6,7 +6,7 @@ import datetime
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from sqlalchemy import select
@@ -17,6 +17,7 @@ from corpus.controller import projects as rooms
 from corpus.controller.registry.models import Guest, Placement, Project, Role
 from corpus.errors import NotThere
 from corpus.identifiers import shown
+from corpus.web import login
 from corpus.web.changes import CHANGES, Change, Changing
 from corpus.web.login import Asking, Caller
 from corpus.web.schemas import After, Given, Limit, Page
@@ -201,6 +202,7 @@ def list_projects(
     guest: Annotated[str | None, Query(max_length=63, description="Only those on this guest")] = None,
 ) -> Page[ProjectInfo]:
     """The projects that one may see, by name."""
+    service.reads(caller, "project")
     with service.registry.reading() as session:
         wanted = select(Project).where(permissions.projects(caller.person))
         if after is not None:
@@ -251,11 +253,14 @@ def _placement(row: Placement, name: str) -> PlacementInfo:
     return PlacementInfo(guest=at.name, node=at.node.name, state=at.state, names=names, since=row.created, **urls)
 
 
-def seen(session: Session, caller: Caller, name: str, *options: Any) -> Project:
+def seen(session: Session, caller: Caller, name: str, *options: Any, action: str = "project.view") -> Project:
     """Return a project that somebody may see.
 
+    :param action: that their token must be good for
     :raises NotThere: it is not there, or not theirs to see
+    :raises Forbidden: their token is not good for that
     """
+    permissions.scoped(caller.person, action)
     wanted = select(Project).where(Project.name == name, permissions.projects(caller.person)).options(*options)
     found = session.scalar(wanted)
     if found is None:
@@ -306,6 +311,7 @@ def get_project_plan(
     },
 )
 def get_project_logs(
+    request: Request,
     name: Name,
     caller: Asking,
     service: Serving,
@@ -318,11 +324,14 @@ def get_project_logs(
 ) -> Lines | StreamingResponse:
     """What the project's processes printed last, secrets taken out."""
 
-    def read() -> Lines:
-        return Lines(**_asked(service, caller, name, "project.logs", guest=guest, type=process, lines=lines))
+    def read(who: Caller) -> Lines:
+        return Lines(**_asked(service, who, name, "project.logs", guest=guest, type=process, lines=lines))
 
-    first = read()
-    return StreamingResponse(_events(first, read, process), media_type="text/event-stream") if follow else first
+    def again() -> Lines:  # who follows may have lost what let them in
+        return read(login.caller(request, service))
+
+    first = read(caller)
+    return StreamingResponse(_events(first, again, process), media_type="text/event-stream") if follow else first
 
 
 def _events(first: Lines, read: Any, process: str | None) -> AsyncIterator[bytes]:

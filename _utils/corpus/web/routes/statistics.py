@@ -72,7 +72,7 @@ class Figures(BaseModel):
 def get_statistics(caller: Asking, service: Serving, weeks: Weeks = 12) -> Figures:
     """The figures of all projects that one may see, together."""
     with service.registry.reading() as session:
-        projects = visible(session, caller)
+        projects = visible(session, caller, "project.stats")
         return _figures(delivery.figures(session, projects, weeks * 7))
 
 
@@ -82,7 +82,7 @@ def get_project_statistics(
 ) -> Figures:
     """The figures of one project, on one or all of its guests."""
     with service.registry.reading() as session:
-        project = seen(session, caller, name)
+        project = seen(session, caller, name, action="project.stats")
         return _figures(delivery.figures(session, [project.id], weeks * 7, guest))
 
 
