@@ -49,6 +49,8 @@ INSERT INTO dns_names (fqdn, kind, node_id, ttl, created)
     SELECT '*.' || name, 'address', id, 60, {now} FROM compute_nodes;
 INSERT INTO ssh_keys (name, public, fingerprint, owner_id, guest_id, created)
     SELECT 'key', 'ssh-ed25519 ' || uuid, uuid, platform_id, id, {now} FROM guests;
+INSERT INTO ssh_keys (name, public, fingerprint, owner_id, node_id, created)
+    SELECT 'key', 'ssh-ed25519 ' || uuid, uuid, id, id, {now} FROM compute_nodes;
 INSERT INTO projects (uuid, name, settings, created)
     SELECT 'project' || id, 'p' || id, '{}', {now} FROM guests;
 INSERT INTO placements (project_id, guest_id, created)

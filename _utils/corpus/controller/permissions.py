@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, CompoundSelect, Select, literal, or_, select, true, union_all
@@ -28,7 +29,7 @@ from corpus.errors import Forbidden, NotThere
 from corpus.identifiers import shown
 
 if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
+    from sqlalchemy.orm import InstrumentedAttribute, Session
 
 SYSADMIN, OWNER, DEPLOYER, VIEWER = ROLES
 
@@ -41,12 +42,14 @@ class Person:
     :param sysadmin: may do everything
     :param scopes: of the token that let them in; empty: everything that they may
     :param everywhere: has a role everywhere, and so sees everything
+    :param owner: their id in the registry: databases know how many roles that one has, and none of a name
     """
 
     name: str
     sysadmin: bool = False
     scopes: tuple[str, ...] = ()
     everywhere: bool = False
+    owner: int | None = None
 
     @property
     def sees_everything(self) -> bool:
@@ -60,7 +63,8 @@ def person(session: Session, name: str, groups: Sequence[str], admins: str, scop
     :param admins: the group whose people are sysadmins
     """
     roles = _everywhere(session, name)
-    return Person(name, admins in groups or SYSADMIN in roles, tuple(scopes), bool(roles))
+    owner = session.scalar(select(Owner.id).where(Owner.name == name))
+    return Person(name, admins in groups or SYSADMIN in roles, tuple(scopes), bool(roles), owner)
 
 
 @dataclass(frozen=True)
@@ -232,7 +236,7 @@ def _has_project_on(session: Session, person: Person, condition: ColumnElement[b
     """Tell whether a project of a person's is on one of these guests."""
     placed = select(Placement.id).join(Guest, Guest.id == Placement.guest_id)
     placed = placed.join(Role, Role.project_id == Placement.project_id)
-    return session.scalar(placed.where(condition, Role.owner_id == _me(person)).limit(1)) is not None
+    return session.scalar(placed.where(condition, Role.owner_id == _me(_key(person))).limit(1)) is not None
 
 
 def _in_node(session: Session, person: Person, name: str) -> str | None:
@@ -245,7 +249,7 @@ def _sees_node(session: Session, person: Person, node: ComputeNode) -> bool:
     if person.sees_everything:
         return True
     there = select(Platform.id).where(Platform.node_id == node.id, platforms(person))
-    own = select(Guest.id).where(Guest.node_id == node.id, Guest.owner_id == _me(person))
+    own = select(Guest.id).where(Guest.node_id == node.id, Guest.owner_id == _me(_key(person)))
     return (
         session.scalar(there.limit(1)) is not None
         or session.scalar(own.limit(1)) is not None
@@ -264,59 +268,127 @@ _FINDERS: dict[str, Callable[[Session, Person, str], str | None]] = {
 # --- what a list shows --------------------------------------------------------------------------------------------------
 
 
-def _me(person: Person) -> Any:
-    return select(Owner.id).where(Owner.name == person.name).scalar_subquery()
-
+#: So many people's conditions are kept: to put one together takes longer than what a database does with it.
+_kept = lru_cache(100)
 
 # Each condition asks for the keys of what is seen, gathered from indexes: with the ways to see something told one by one
 # beside each other, databases look at every row.
 
 
+def _key(person: Person) -> int | str:
+    return person.name if person.owner is None else person.owner
+
+
+def _me(who: int | str) -> Any:
+    """A person's id, or what finds it by their name."""
+    return who if isinstance(who, int) else select(Owner.id).where(Owner.name == who).scalar_subquery()
+
+
 def projects(person: Person) -> ColumnElement[bool]:
     """The condition for ``Project`` that a person may see it."""
-    if person.sees_everything:
-        return true()
-    return Project.id.in_(select(Role.project_id).where(Role.owner_id == _me(person), Role.project_id.is_not(None)))
+    return true() if person.sees_everything else _projects(_key(person))
+
+
+@_kept
+def _projects(who: int | str) -> ColumnElement[bool]:
+    return Project.id.in_(select(Role.project_id).where(Role.owner_id == _me(who), Role.project_id.is_not(None)))
 
 
 def platforms(person: Person) -> ColumnElement[bool]:
     """The condition for ``Platform`` that a person may see it."""
-    return true() if person.sees_everything else Platform.id.in_(_platforms(person))
+    return true() if person.sees_everything else _platforms(_key(person))
 
 
-def _platforms(person: Person) -> CompoundSelect[Any]:
+@_kept
+def _platforms(who: int | str) -> ColumnElement[bool]:
+    return Platform.id.in_(_platform_ids(who))
+
+
+def _platform_ids(who: int | str) -> CompoundSelect[Any]:
     own, role = aliased(Platform), aliased(Role)
     return union_all(
-        select(own.id).where(own.owner_id == _me(person)),
-        select(role.platform_id).where(role.owner_id == _me(person), role.platform_id.is_not(None)),
+        select(own.id).where(own.owner_id == _me(who)),
+        select(role.platform_id).where(role.owner_id == _me(who), role.platform_id.is_not(None)),
     )
 
 
 def guests(person: Person) -> ColumnElement[bool]:
     """The condition for ``Guest`` that a person may see it: theirs, on their platform, or with a project of theirs."""
-    if person.sees_everything:
-        return true()
+    return true() if person.sees_everything else _guests(_key(person))
+
+
+@_kept
+def _guests(who: int | str) -> ColumnElement[bool]:
+    return Guest.id.in_(_guest_ids(who))
+
+
+def guest_ids(person: Person) -> Select[Any] | CompoundSelect[Any]:
+    """The ids of the guests that a person may see; some of them more than once."""
+    return select(aliased(Guest).id) if person.sees_everything else _guest_ids(_key(person))
+
+
+@_kept
+def _guest_ids(who: int | str) -> CompoundSelect[Any]:
     guest, role = aliased(Guest), aliased(Role)
     placed = select(Placement.guest_id).join(role, role.project_id == Placement.project_id)
-    return Guest.id.in_(
-        union_all(
-            select(guest.id).where(guest.owner_id == _me(person)),
-            select(guest.id).where(guest.platform_id.in_(_platforms(person))),
-            placed.where(role.owner_id == _me(person)),
-        )
+    return union_all(
+        select(guest.id).where(guest.owner_id == _me(who)),
+        select(guest.id).where(guest.platform_id.in_(_platform_ids(who))),
+        placed.where(role.owner_id == _me(who)),
     )
 
 
 def nodes(person: Person) -> ColumnElement[bool]:
     """The condition for ``ComputeNode`` that a person may see it: it has a platform or a guest that they may see."""
-    if person.sees_everything:
-        return true()
-    return ComputeNode.id.in_(
-        union_all(
-            select(Platform.node_id).where(platforms(person)),
-            select(Guest.node_id).where(guests(person)),
-        )
+    return true() if person.sees_everything else _nodes(_key(person))
+
+
+@_kept
+def _nodes(who: int | str) -> ColumnElement[bool]:
+    return ComputeNode.id.in_(_node_ids(who))
+
+
+def node_ids(person: Person) -> Select[Any] | CompoundSelect[Any]:
+    """The ids of the nodes that a person may see; some of them more than once."""
+    return select(aliased(ComputeNode).id) if person.sees_everything else _node_ids(_key(person))
+
+
+@_kept
+def _node_ids(who: int | str) -> CompoundSelect[Any]:
+    own, guest, role = aliased(Guest), aliased(Guest), aliased(Role)
+    placed = select(guest.node_id).join(Placement, Placement.guest_id == guest.id)
+    return union_all(
+        select(Platform.node_id).where(_platforms(who)),  # the guests of a platform are on its node
+        select(own.node_id).where(own.owner_id == _me(who)),
+        placed.join(role, role.project_id == Placement.project_id).where(role.owner_id == _me(who)),
     )
+
+
+def first(
+    person: Person,
+    wanted: Select[Any],
+    limit: int,
+    *order: InstrumentedAttribute[Any],
+    newest: bool = False,
+    few: bool = False,
+) -> Select[Any]:
+    """Return a query for the first of what a person may see.
+
+    When databases are told to sort and to take the first, they may walk through all that there is in that order, and look
+    for what is wanted. So who sees a part of it has theirs found first (OFFSET 0 keeps it apart), and then sorted.
+
+    :param wanted: selects rows of one table, with the condition that they may see them
+    :param order: its columns that it is sorted by
+    :param newest: begin with the greatest
+    :param few: what is wanted is a small part of all, whoever asks
+    """
+    if few or not person.sees_everything:
+        table = wanted.column_descriptions[0]["entity"]
+        theirs = wanted.with_only_columns(table.id, *order).offset(0).subquery()
+        keys = [theirs.c[column.name] for column in order]
+        ids = select(theirs.c.id).order_by(*(key.desc() if newest else key for key in keys)).limit(limit)
+        wanted = select(table).where(table.id.in_(ids))
+    return wanted.order_by(*(column.desc() if newest else column for column in order)).limit(limit)
 
 
 def sees(session: Session, person: Person, thing: Guest | ComputeNode | Operation) -> bool:
@@ -383,15 +455,20 @@ def operations(person: Person) -> ColumnElement[bool]:
     if person.everywhere:
         about = [Operation.subject.startswith(f"{noun}:", autoescape=True) for noun in _TOLD]
         return or_(Operation.who == person.name, *about)
+    return _operations(person.name, _key(person))
+
+
+@_kept
+def _operations(name: str, who: int | str) -> ColumnElement[bool]:
     seen = (
-        select(literal("guest:") + Guest.name).where(guests(person)),
-        select(literal("project:") + Project.name).where(projects(person)),
-        select(literal("platform:") + Platform.uuid).where(platforms(person)),
+        select(literal("guest:") + Guest.name).where(_guests(who)),
+        select(literal("project:") + Project.name).where(_projects(who)),
+        select(literal("platform:") + Platform.uuid).where(_platforms(who)),
     )
     one = aliased(Operation)
     return Operation.id.in_(
         union_all(
-            select(one.id).where(one.who == person.name),
+            select(one.id).where(one.who == name),
             *(select(one.id).where(one.subject.in_(those)) for those in seen),
         )
     )

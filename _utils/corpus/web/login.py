@@ -170,13 +170,15 @@ def known(request: Request, service: Service) -> Caller | None:
         )
         if row is None:
             return None
-        owner = row.owner.name
+        owner, was = row.owner.name, list(row.groups)
+        person = permissions.person(session, owner, was, service.settings.admins, row.scopes)
     memberships: Memberships = request.app.state.memberships
-    groups = memberships.of(row.id)
+    groups = memberships.of(row.id, (now() - row.checked).total_seconds(), was)
     if groups is None:
         return None
-    with service.registry.reading() as session:
-        person = permissions.person(session, owner, groups, service.settings.admins, row.scopes)
+    if groups != was:
+        with service.registry.reading() as session:
+            person = permissions.person(session, owner, groups, service.settings.admins, row.scopes)
     found = Caller(person, row.uuid, row.kind, address(request))
     request.state.caller = found
     return found
@@ -222,22 +224,23 @@ class Memberships:
         self._failed: dict[int, float] = {}
         self._beside = ThreadPoolExecutor(4, "groups")
 
-    def of(self, token: int) -> list[str] | None:
+    def of(self, token: int, age: float, groups: list[str]) -> list[str] | None:
         """Return the groups of a token's owner, or None when there is no such person any more.
 
         There are none when they cannot be looked up.
 
         :param token: its id in the registry
+        :param age: seconds since they were looked up last
+        :param groups: that they were then
         :raises CorpusError: they could not be looked up for long
         """
         most = self._service.settings.groups_seconds
-        known = self._known(token)
-        if known is not None and known[0] > most / 2:
-            if known[0] > most:
-                known = self._looked_up(token, most)
-            elif not self._turn(token).locked():
-                self._beside.submit(self._quietly, token, most / 2)
-        return None if known is None else known[1]
+        if age > most:
+            known = self._looked_up(token, most)
+            return None if known is None else known[1]
+        if age > most / 2 and not self._turn(token).locked():
+            self._beside.submit(self._quietly, token, most / 2)
+        return groups
 
     def _known(self, token: int) -> tuple[float, list[str]] | None:
         """How old the groups that we know are, in seconds, and which they are."""

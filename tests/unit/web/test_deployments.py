@@ -49,8 +49,8 @@ def plans(registry: Registry, read: Any) -> list[str]:
 def test_a_part_of_a_list_is_read_in_the_order_of_an_index(
     registry: Registry, projects: list[int] | None, given: dict[str, Any]
 ) -> None:
-    conditions = deployments._conditions(**{**NOTHING, **given})
-    found = plans(registry, lambda session: deployments._page(session, projects, conditions, 50))
+    wanted = deployments._given(**{**NOTHING, **given})
+    found = plans(registry, lambda session: deployments._page(session, projects, wanted, 50))
     ours = [words for words in found if "deployments" in words]
     assert ours
     assert all("USING INDEX ix_deployments" in words and "started" in words for words in ours), found
@@ -58,8 +58,8 @@ def test_a_part_of_a_list_is_read_in_the_order_of_an_index(
 
 
 def test_several_projects_are_each_read_from_their_newest(registry: Registry) -> None:
-    conditions = deployments._conditions(**NOTHING)
-    found = plans(registry, lambda session: deployments._page(session, [1, 2, 3], conditions, 50))
+    wanted = deployments._given(**NOTHING)
+    found = plans(registry, lambda session: deployments._page(session, [1, 2, 3], wanted, 50))
     assert sum("ix_deployments_project_id_started (project_id=? AND" in words for words in found) == 3, found
     assert not [words for words in found if words.startswith("SCAN deployments")], found
 
@@ -73,4 +73,4 @@ def test_figures_are_read_by_time(registry: Registry) -> None:
 def test_a_cursor_that_is_none_is_refused() -> None:
     for words in ("x", "20260131T120000Z-1", "20261331T120000.000000Z-1"):
         with pytest.raises(UsageError, match="`next`"):
-            deployments._conditions(**{**NOTHING, "after": words})
+            deployments._given(**{**NOTHING, "after": words})

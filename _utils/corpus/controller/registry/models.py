@@ -299,6 +299,7 @@ class Guest(_Addressed, _Named, Base):
         UniqueConstraint("node_id", "address6"),
         UniqueConstraint("node_id", "ssh_port"),
         Index(None, "platform_id"),
+        Index(None, "state", "name"),
         Index(None, "address"),
         Index(None, "address6"),
         Index(None, "owner_id"),
@@ -326,7 +327,7 @@ class Guest(_Addressed, _Named, Base):
     """What it may use of the node's storage."""
     memory: Mapped[int | None] = mapped_column(BigInteger)
     cpus: Mapped[float | None]
-    state: Mapped[str] = mapped_column(String(20), default="creating", index=True)
+    state: Mapped[str] = mapped_column(String(20), default="creating")
     settings: Mapped[dict[str, Any]] = mapped_column(_MAPPING, default=dict)
     """What its pillar says beside what the registry computes."""
     created: Mapped[datetime.datetime] = mapped_column(default=now)

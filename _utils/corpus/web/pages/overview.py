@@ -21,15 +21,10 @@ def overview(request: Request, caller: Looking, service: Serving) -> Response:
     """What there is for who looks."""
     person = caller.person
     with service.registry.reading() as session:
-        troubled = session.scalars(
-            select(Guest).where(permissions.guests(person), Guest.state == "failed").order_by(Guest.name).limit(10)
-        ).all()
-        failed = session.scalars(
-            select(Operation)
-            .where(permissions.operations(person), Operation.state == "failed")
-            .order_by(Operation.id.desc())
-            .limit(5)
-        ).all()
+        guests = select(Guest).where(permissions.guests(person), Guest.state == "failed")
+        troubled = session.scalars(permissions.first(person, guests, 10, Guest.name, few=True)).all()
+        done = select(Operation).where(permissions.operations(person), Operation.state == "failed")
+        failed = session.scalars(permissions.first(person, done, 5, Operation.id, newest=True)).all()
     seen = nodes.list_nodes(caller, service, limit=20).items
     return frame.render(
         request,

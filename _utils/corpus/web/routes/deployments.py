@@ -5,11 +5,12 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
-from sqlalchemy import ColumnElement, or_, select, union_all
+from sqlalchemy import ColumnElement, Select, bindparam, or_, select, union_all
 from sqlalchemy.orm import Session, joinedload
 
 from corpus.controller import permissions
@@ -95,7 +96,7 @@ def list_deployments(
     """The deployments of all projects that one may see, the newest first."""
     with service.registry.reading() as session:
         projects = visible(session, caller, _LISTED)
-        return _page(session, projects, _conditions(after, guest, result, since, until), limit)
+        return _page(session, projects, _given(after, guest, result, since, until), limit)
 
 
 @router.get("/projects/{name}/deployments")
@@ -113,7 +114,7 @@ def list_project_deployments(
     """The deployments of one project, the newest first."""
     with service.registry.reading() as session:
         project = seen(session, caller, name, action=_LISTED)
-        return _page(session, [project.id], _conditions(after, guest, result, since, until), limit)
+        return _page(session, [project.id], _given(after, guest, result, since, until), limit)
 
 
 def visible(session: Session, caller: Caller, action: str) -> list[int] | None:
@@ -127,27 +128,64 @@ def visible(session: Session, caller: Caller, action: str) -> list[int] | None:
     return list(session.scalars(select(Project.id).where(permissions.projects(caller.person))))
 
 
-def _conditions(
+#: By what deployments are looked for, and how; what it is stands in the query's parameters.
+_CONDITIONS: dict[str, ColumnElement[bool]] = {
+    "guest": Deployment.guest_name == bindparam("guest"),
+    "result": Deployment.result.is_(True),
+    "refused": Deployment.result.is_(False),
+    "since": Deployment.started >= bindparam("since"),
+    "until": Deployment.started < bindparam("until"),
+    # Of a place in the list; the first condition alone is what an index understands.
+    "began": Deployment.started <= bindparam("began"),
+    "last": or_(Deployment.started < bindparam("began"), Deployment.id < bindparam("last")),
+}
+
+
+def _given(
     after: str | None,
     guest: str | None,
     result: bool | None,
     since: datetime.datetime | None,
     until: datetime.datetime | None,
-) -> list[ColumnElement[bool]]:
-    found: list[ColumnElement[bool]] = [Deployment.started.is_not(None)]
-    if guest is not None:
-        found.append(Deployment.guest_name == guest)
+) -> dict[str, Any]:
+    """What is looked for, by the names of the conditions."""
+    found: dict[str, Any] = {"guest": guest, "since": since and _aware(since), "until": until and _aware(until)}
     if result is not None:
-        found.append(Deployment.result.is_(result))
-    if since is not None:
-        found.append(Deployment.started >= _aware(since))
-    if until is not None:
-        found.append(Deployment.started < _aware(until))
+        found["result" if result else "refused"] = result
     if after is not None:
-        began, last = _cursor(after)
-        # The first condition alone is what an index understands.
-        found += [Deployment.started <= began, or_(Deployment.started < began, Deployment.id < last)]
-    return found
+        found["began"], found["last"] = _cursor(after)
+    return {key: value for key, value in found.items() if value is not None}
+
+
+@lru_cache(256)
+def _newest(projects: int | None, given: frozenset[str], each: bool = True) -> Select[Any]:
+    """Return a query for the newest deployments, with the parameters ``limit`` and those of its conditions.
+
+    It is put together once: what Python does for it takes longer than what a database does.
+
+    :param projects: of how many, whose ids are the parameters ``p0``, ``p1`` …; None: of all
+    :param given: names of :data:`_CONDITIONS`
+    :param each: look for those of each project, which has its newest in an index; else for all projects' together,
+        whose ids are the parameter ``projects``
+    """
+    order = (Deployment.started.desc(), Deployment.id.desc())
+    conditions = [Deployment.started.is_not(None), *(_CONDITIONS[name] for name in sorted(given))]
+    wanted = select(Deployment)
+    if projects is None:
+        wanted = wanted.where(*conditions)
+    elif not each:
+        wanted = wanted.where(Deployment.project_id.in_(bindparam("projects", expanding=True)), *conditions)
+    else:
+        parts = [
+            select(Deployment.id)
+            .where(Deployment.project_id == bindparam(f"p{number}"), *conditions)
+            .order_by(*order)
+            .limit(bindparam("each"))
+            .subquery()
+            for number in range(projects)
+        ]
+        wanted = wanted.where(Deployment.id.in_(union_all(*(select(part.c.id) for part in parts))))
+    return wanted.order_by(*order).limit(bindparam("limit")).options(joinedload(Deployment.project))
 
 
 def _cursor(after: str) -> tuple[datetime.datetime, int]:
@@ -164,47 +202,39 @@ def _aware(moment: datetime.datetime) -> datetime.datetime:
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=datetime.timezone.utc)
 
 
-def _page(
-    session: Session, projects: Sequence[int] | None, conditions: Sequence[ColumnElement[bool]], limit: int
-) -> Page[DeploymentInfo]:
-    order = (Deployment.started.desc(), Deployment.id.desc())
-    wanted = select(Deployment)
-    if projects is None:
-        wanted = wanted.where(*conditions)
-    elif len(projects) == 1 or len(projects) > _APART:
-        wanted = wanted.where(Deployment.project_id.in_(projects), *conditions)
-    elif projects:
-        newest = [
-            select(Deployment.id)
-            .where(Deployment.project_id == one, *conditions)
-            .order_by(*order)
-            .limit(limit + 1)
-            .subquery()
-            for one in projects
-        ]
-        wanted = wanted.where(Deployment.id.in_(union_all(*(select(one.c.id) for one in newest))))
-    else:
-        return Page(items=[])
-    rows = session.scalars(wanted.order_by(*order).limit(limit + 1).options(joinedload(Deployment.project))).all()
+def _page(session: Session, projects: Sequence[int] | None, given: dict[str, Any], limit: int) -> Page[DeploymentInfo]:
+    rows = _found(session, projects, given, limit + 1)
     items = [_info(row) for row in rows[:limit]]
     last = rows[limit - 1] if len(rows) > limit else None
     cursor = f"{last.started.strftime(_MOMENT)}-{last.id}" if last is not None and last.started else None
     return Page(items=items, next=cursor)
 
 
+def _found(session: Session, projects: Sequence[int] | None, given: dict[str, Any], limit: int) -> Sequence[Deployment]:
+    """The newest deployments of projects; None: of all."""
+    names = frozenset(given)
+    if projects is None:
+        return session.scalars(_newest(None, names), {**given, "limit": limit}).all()
+    if len(projects) == 1 or len(projects) > _APART:
+        return session.scalars(_newest(0, names, False), {**given, "limit": limit, "projects": projects}).all()
+    return _of_each(session, projects, given, limit, limit)
+
+
+def _of_each(
+    session: Session, projects: Sequence[int], given: dict[str, Any], limit: int, each: int
+) -> Sequence[Deployment]:
+    """The newest of the newest deployments of each project, of which ``each`` are looked at."""
+    if not projects:
+        return []
+    those = {f"p{number}": project for number, project in enumerate(projects)}
+    wanted = _newest(len(those), frozenset(given))
+    return session.scalars(wanted, {**given, **those, "limit": limit, "each": each}).all()
+
+
 def latest(session: Session, projects: Sequence[str]) -> dict[str, DeploymentInfo]:
     """Return the newest deployment of each of some projects, by their names; nothing of those that have none."""
     those = session.scalars(select(Project.id).where(Project.name.in_(projects))).all()
-    if not those:
-        return {}
-    order = (Deployment.started.desc(), Deployment.id.desc())
-    dated = Deployment.started.is_not(None)
-    newest = [
-        select(Deployment.id).where(Deployment.project_id == one, dated).order_by(*order).limit(1).subquery()
-        for one in those
-    ]
-    wanted = select(Deployment).where(Deployment.id.in_(union_all(*(select(one.c.id) for one in newest))))
-    return {row.project.name: _info(row) for row in session.scalars(wanted.options(joinedload(Deployment.project)))}
+    return {row.project.name: _info(row) for row in _of_each(session, those, {}, len(those), 1)}
 
 
 def _info(row: Deployment) -> DeploymentInfo:

@@ -222,8 +222,8 @@ def _names(caller: Caller) -> ColumnElement[bool]:
     name = aliased(DnsName)
     return DnsName.id.in_(
         union_all(
-            select(name.id).where(name.guest_id.in_(select(Guest.id).where(permissions.guests(caller.person)))),
-            select(name.id).where(name.node_id.in_(select(ComputeNode.id).where(permissions.nodes(caller.person)))),
+            select(name.id).where(name.guest_id.in_(permissions.guest_ids(caller.person))),
+            select(name.id).where(name.node_id.in_(permissions.node_ids(caller.person))),
         )
     )
 
@@ -240,7 +240,7 @@ def list_names(
 ) -> Page[NameInfo]:
     """The names in the registry that one may see: of guests, of nodes, and records of their own."""
     service.reads(caller, "dns")
-    wanted = select(DnsName).where(_names(caller)).order_by(DnsName.fqdn, DnsName.kind)
+    wanted = select(DnsName).where(_names(caller))
     if after is not None:
         fqdn, _, last = after.partition(" ")
         wanted = wanted.where(or_(DnsName.fqdn > fqdn, (DnsName.fqdn == fqdn) & (DnsName.kind > last)))
@@ -252,7 +252,8 @@ def list_names(
         wanted = wanted.where(DnsName.kind == kind)
     loaded = (selectinload(DnsName.guest), selectinload(DnsName.node))
     with service.registry.reading() as session:
-        rows = session.scalars(wanted.options(*loaded).limit(limit + 1)).all()
+        wanted = permissions.first(caller.person, wanted, limit + 1, DnsName.fqdn, DnsName.kind)
+        rows = session.scalars(wanted.options(*loaded)).all()
         items = [
             NameInfo(
                 fqdn=row.fqdn,

@@ -163,7 +163,7 @@ def list_guests(
 ) -> Page[GuestInfo]:
     """The guests that one may see, by name."""
     service.reads(caller, "guest")
-    wanted = select(Guest).where(permissions.guests(caller.person)).order_by(Guest.name)
+    wanted = select(Guest).where(permissions.guests(caller.person))
     if after is not None:
         wanted = wanted.where(Guest.name > after)
     if node is not None:
@@ -179,7 +179,8 @@ def list_guests(
     if state is not None:
         wanted = wanted.where(Guest.state == state)
     with service.registry.reading() as session:
-        rows = session.scalars(wanted.options(*_LOADED).limit(limit + 1)).all()
+        wanted = permissions.first(caller.person, wanted, limit + 1, Guest.name)
+        rows = session.scalars(wanted.options(*_LOADED)).all()
         items = [GuestInfo(**_info(row)) for row in rows[:limit]]
     return Page(items=items, next=items[-1].name if len(rows) > limit else None)
 

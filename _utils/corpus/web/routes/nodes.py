@@ -178,7 +178,7 @@ def list_nodes(
 ) -> Page[NodeInfo]:
     """The compute nodes that one may see, by name."""
     service.reads(caller, "compute_node")
-    wanted = select(ComputeNode).where(permissions.nodes(caller.person)).order_by(ComputeNode.name)
+    wanted = select(ComputeNode).where(permissions.nodes(caller.person))
     if after is not None:
         wanted = wanted.where(ComputeNode.name > after)
     if state is not None:
@@ -186,7 +186,7 @@ def list_nodes(
     if platform_type is not None:
         wanted = wanted.where(ComputeNode.id.in_(select(Platform.node_id).where(Platform.type == platform_type)))
     with service.registry.reading() as session:
-        rows = session.scalars(wanted.limit(limit + 1)).all()
+        rows = session.scalars(permissions.first(caller.person, wanted, limit + 1, ComputeNode.name)).all()
         items = [NodeInfo(**one) for one in _infos(session, rows[:limit])]
     return Page(items=items, next=items[-1].name if len(rows) > limit else None)
 

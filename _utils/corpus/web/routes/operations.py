@@ -40,7 +40,7 @@ def list_operations(
         if after is not None:
             last = session.scalar(select(Operation.id).where(Operation.uuid == after))
             wanted = wanted.where(Operation.id < (last or 0))
-        rows = session.scalars(wanted.order_by(Operation.id.desc()).limit(limit + 1)).all()
+        rows = session.scalars(permissions.first(caller.person, wanted, limit + 1, Operation.id, newest=True)).all()
     return Page(items=[_info(row) for row in rows[:limit]], next=rows[limit - 1].uuid if len(rows) > limit else None)
 
 

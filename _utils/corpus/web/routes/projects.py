@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from sqlalchemy import select
-from sqlalchemy.orm import Session, aliased, selectinload
+from sqlalchemy.orm import Session, selectinload
 
 from corpus.controller import applications, permissions
 from corpus.controller import projects as rooms
@@ -210,11 +210,9 @@ def list_projects(
         if guest is not None:
             on = select(Placement.project_id).join(Guest, Guest.id == Placement.guest_id).where(Guest.name == guest)
             wanted = wanted.where(Project.id.in_(on))
-        # OFFSET 0: PostgreSQL finds a person's few first, and sorts them; else it walks through all projects by name.
-        one = Project if caller.person.sees_everything else aliased(Project, wanted.offset(0).subquery())
-        first = wanted if one is Project else select(one)
-        placed = selectinload(one.placements).joinedload(Placement.guest)
-        rows = session.scalars(first.order_by(one.name).limit(limit + 1).options(placed)).all()
+        placed = selectinload(Project.placements).joinedload(Placement.guest)
+        wanted = permissions.first(caller.person, wanted, limit + 1, Project.name)
+        rows = session.scalars(wanted.options(placed)).all()
         items = [_info(row) for row in rows[:limit]]
     return Page(items=items, next=items[-1].name if len(rows) > limit else None)
 
