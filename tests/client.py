@@ -53,11 +53,11 @@ class Laptop:
         kept = {key: os.environ[key] for key in ("PATH", "LANG") if key in os.environ}
         return {**kept, "HOME": str(self.home), "COLUMNS": "200", **self.env, **more}
 
-    def corpus(self, *words: str, cwd: Path | None = None, **more: str) -> Ended:
+    def corpus(self, *words: str, cwd: Path | None = None, stdin: str = "", **more: str) -> Ended:
         """The command, piped."""
         ended = subprocess.run(
             [COMMAND, *words],
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             capture_output=True,
             text=True,
             cwd=cwd,

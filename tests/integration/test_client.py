@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from corpus.controller import access
+from corpus.controller.credentials import Credentials
 from corpus.controller.journal import Journal
-from corpus.controller.registry.models import ComputeNode, Guest, Owner, Platform
+from corpus.controller.registry.models import ComputeNode, DnsName, Guest, Owner, Platform
+from sqlalchemy import select
 
 from tests.client import CTRL_C, Laptop
 from tests.machine import free_port
@@ -300,6 +303,65 @@ def test_names(there: Web, laptop: Laptop) -> None:
     assert laptop.corpus("rotate_key", "prod", "--plan").status == 3
     assert laptop.corpus("controller", "prod").status == 3
     assert laptop.corpus("resume", "prod").status == 3
+
+
+def test_settings_are_edited_by_who_saw_them_last(there: Web, tmp_path: Path) -> None:
+    there.person("root1", sysadmin=True)
+    root = Laptop(tmp_path / "root", there.url, "root1")
+    shown = root.ok("computenode_settings", "prod", "node1")
+    assert yaml.safe_load(shown) == root.json("computenode_settings", "prod", "node1")
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(shown.splitlines()[0] + "\nslots: 9\nsettings: {motd: hello}\n")
+    root.ok("computenode_settings", "prod", "node1", "--file", str(mine), "--plan")
+    assert root.ok("computenode_settings", "prod", "node1") == shown
+    root.ok("computenode_settings", "prod", "node1", "--file", str(mine))
+    assert root.json("computenode_settings", "prod", "node1") == {"slots": 9, "settings": {"motd": "hello"}}
+    stale = root.corpus("computenode_settings", "prod", "node1", "--file", str(mine))
+    assert (stale.status, "read it again" in stale.errors) == (6, True)
+
+    root.env["EDITOR"] = "sed -i s/hello/welcome/"
+    status, told = root.typed("computenode_settings", "prod", "node1", "--edit")
+    assert status == 0, told
+    assert root.json("computenode_settings", "prod", "node1")["settings"] == {"motd": "welcome"}
+    root.env["EDITOR"] = "sed -i s/welcome/[/"
+    status, told = root.typed("computenode_settings", "prod", "node1", "--edit")
+    assert status == 2
+    kept = Path(told.rpartition("What you wrote is in ")[2].strip().rstrip("."))
+    assert "motd: [" in kept.read_text()
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    kept.unlink()
+    assert root.corpus("computenode_settings", "prod", "node1", "--edit").status == 2  # nobody is there
+
+    root.ok("platform_settings", "prod", "p-1", "--file", "-", stdin='owner: ada\nsettings: {colour: "blue"}\n')
+    assert root.json("platform_settings", "prod", "p-1")["settings"] == {"colour": "blue"}
+    refused = root.corpus("platform_settings", "prod", "p-1", "--file", "-", stdin="colour")
+    assert (refused.status, "a mapping" in refused.errors) == (2, True)
+
+
+def test_values_of_a_name_are_replaced_by_who_may(there: Web, laptop: Laptop, tmp_path: Path) -> None:
+    with there.registry.session() as session:
+        session.add(DnsName(fqdn="corpus.test", kind="MX", values=["10 mail.corpus.test"], ttl=300))
+    there.person("root1", sysadmin=True)
+    root = Laptop(tmp_path / "root", there.url, "root1")
+    planned = root.corpus("dns_set", "prod", "corpus.test", "mx", "20 other.corpus.test", "--plan")
+    assert (planned.status, "no DNS server" in planned.errors) == (1, True)  # asked with the tag of what is there
+    assert laptop.corpus("dns_set", "prod", "corpus.test", "MX", "20 other.corpus.test", "--plan").status == 3
+    assert root.corpus("dns_set", "prod", "none.corpus.test", "MX", "20 other.corpus.test").status == 4
+
+
+def test_a_link_is_redeemed_once_by_whoever_has_it(there: Web, laptop: Laptop) -> None:
+    with there.registry.session() as session:
+        uuid = session.scalars(select(Guest.uuid).where(Guest.name == "shop")).one()
+        Credentials.of(there.registry).store(session, f"guest:{uuid}", "root", "w0rd of shop")
+    link = laptop.json("credentials", "prod", "shop")["url"]
+    laptop.configure({"prod": {"url": there.url}})  # nobody who could log in
+    laptop.ok("logout", "prod")
+    elsewhere = laptop.corpus("redeem", "prod", "https://evil.example/links#abc")
+    assert (elsewhere.status, "not one of prod" in elsewhere.errors) == (2, True)
+    ended = laptop.corpus("redeem", "prod", stdin=f"{link}\n")
+    assert (ended.status, ended.output, ended.errors) == (0, "w0rd of shop\n", "root of guest:shop:\n")
+    again = laptop.corpus("redeem", "prod", link)
+    assert (again.status, "shows nothing" in again.errors) == (4, True)
 
 
 def test_what_has_no_command_of_its_own(there: Web, laptop: Laptop, tmp_path: Path) -> None:

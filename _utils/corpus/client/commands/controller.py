@@ -125,7 +125,7 @@ def machine_destroy(call: Call, account: str, name: str, yes: bool) -> None:
 @command(
     "api",
     HEADLINE,
-    ("prod GET /nodes/node1/settings --include", "What has no command of its own; with its ETag"),
+    ("prod GET /nodes/node1/settings --include", "As the API answers; with its ETag"),
     ("""prod PUT /nodes/node1/settings --header 'If-Match: "5f70…"' --body '{"slots": 20}'""", ""),
     changes=True,
 )

@@ -56,6 +56,25 @@ def dns_add(call: Call, name: str, type: str, values: Sequence[str], ttl: int | 
     call.change("POST", "/dns/records", body)
 
 
+@command(
+    "dns_set",
+    HEADLINE,
+    ("prod example.org MX '10 mail.example.org'", "Instead of those that it has"),
+    ("prod www.example.org A 192.0.2.7 --plan", "What that would do"),
+    changes=True,
+)
+@click.argument("name")
+@click.argument("type", type=_TYPE)
+@click.argument("values", nargs=-1, required=True)
+@click.option("--ttl", type=click.IntRange(0), help="Seconds that others may remember it; not set: as before.")
+def dns_set(call: Call, name: str, type: str, values: Sequence[str], ttl: int | None) -> None:  # noqa: A002 - its word
+    """Let NAME, which has values of TYPE, have VALUES of it instead."""
+    path = place("dns", "records", name, type)
+    there = call.api.ask("GET", path)
+    body = {"values": list(values), "ttl": there.json()["ttl"] if ttl is None else ttl}
+    call.change("PUT", path, body, headers={"If-Match": there.headers["ETag"]})
+
+
 @command("dns_remove", HEADLINE, ("prod www.example.org CNAME", "All of it"), changes=True)
 @click.argument("name")
 @click.argument("type", type=_TYPE)

@@ -152,6 +152,31 @@ def credentials(call: Call, guest: str) -> None:
     call.out.facts({"url": made["url"], "expires": made["expires"]})
 
 
+@command(
+    "redeem",
+    HEADLINE,
+    ("prod", "Asks for the link"),
+    ("prod < link > password", "From and to a file"),
+)
+@click.argument("link", required=False)
+def redeem(call: Call, link: str | None) -> None:
+    """Print the secret that LINK (or its token) shows, which it does once. Nobody needs to be logged in.
+
+    Others on this machine see what a command is called with: better let it ask for the link.
+    """
+    if link is None:
+        link = str(click.prompt("Link", hide_input=True, err=True)) if sys.stdin.isatty() else sys.stdin.readline()
+    url, _, token = link.strip().rpartition("#")
+    if url and not url.startswith(f"{call.endpoint.url}/"):
+        raise WrongUse(f"This link is not one of {call.endpoint.nickname}, which is {call.endpoint.url}.")
+    found = call.api.ask_as_nobody("POST", "/links", {"token": token})
+    if call.out.as_json:
+        call.out.json(found)
+        return
+    call.out.say(f"{found['name']} of {found['subject']}:")
+    call.out.line(str(found["value"]))
+
+
 @command("snapshots", HEADLINE, ("prod shop", ""))
 @click.argument("guest")
 def snapshots(call: Call, guest: str) -> None:

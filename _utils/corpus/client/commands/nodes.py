@@ -7,6 +7,7 @@ from typing import Any, TextIO
 
 import click
 
+from .. import editing
 from ..api import place
 from ..call import Call
 from ..errors import NotThere
@@ -228,6 +229,28 @@ def computenode_images(call: Call, node: str, image: str | None) -> None:
     call.change("POST", place("nodes", node, "images"), _given({"image": image}))
 
 
+_EDITING = (
+    click.option("--edit", is_flag=True, help="Change them in your editor ($EDITOR)."),
+    click.option("--file", type=click.File("r"), help="Set them to what this file has; - reads stdin."),
+)
+
+
+@command(
+    "computenode_settings",
+    HEADLINE,
+    ("prod node1", "As YAML"),
+    ("prod node1 --edit", "In your editor"),
+    ("prod node1 --file node1.yaml --plan", "What a file would change"),
+    changes=True,
+)
+@click.argument("node")
+@_EDITING[0]
+@_EDITING[1]
+def computenode_settings(call: Call, node: str, edit: bool, file: TextIO | None) -> None:
+    """Show or change what is set of NODE: how many guests it may have, and what its pillar says beside the registry."""
+    editing.settings(call, place("nodes", node, "settings"), edit, file)
+
+
 @command("nodes", HEADLINE, ("prod", "The same as computenode_list"))
 def nodes(call: Call) -> None:
     """List the compute nodes that you may see."""
@@ -239,6 +262,21 @@ def nodes(call: Call) -> None:
 def platforms(call: Call, node: str | None) -> None:
     """List the platforms that you may see: places for guests, on compute nodes."""
     call.rows("/platforms", _PLATFORMS, node=node)
+
+
+@command(
+    "platform_settings",
+    HEADLINE,
+    (f"prod {_UUID}", "As YAML"),
+    (f"prod {_UUID} --edit", "In your editor"),
+    changes=True,
+)
+@click.argument("uuid")
+@_EDITING[0]
+@_EDITING[1]
+def platform_settings(call: Call, uuid: str, edit: bool, file: TextIO | None) -> None:
+    """Show or change what is set of the platform UUID: whose it is, and what the pillar of its guests says."""
+    editing.settings(call, place("platforms", uuid, "settings"), edit, file)
 
 
 @command("platform_delete", HEADLINE, (f"prod {_UUID}", ""), changes=True)
