@@ -1,9 +1,16 @@
-"""Registries for tests: SQLite in a folder, PostgreSQL in a cluster of the test process."""
+"""Registries for tests: SQLite in a folder, PostgreSQL in a cluster of the test process.
 
+Tables are made once and copied for each test: to make them takes longer than most tests do.
+"""
+
+import atexit
 import itertools
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import psycopg
@@ -22,9 +29,13 @@ class Databases:
     def __init__(self) -> None:
         self._cluster = None
         self._url = ""
+        self._template = ""
 
-    def new(self) -> str:
-        """The url of an empty database, or the reason to skip."""
+    def new(self, upgraded: bool = False) -> str:
+        """The url of a new database, or the reason to skip.
+
+        :param upgraded: with the tables of a registry; else empty
+        """
         if os.geteuid() != 0:
             pytest.skip("PostgreSQL runs as its own user: needs root")
         if not list(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
@@ -41,9 +52,16 @@ class Databases:
             )
             assert made.status == 0, made.said
             self._url = f"postgresql://corpus:corpus@127.0.0.1:{port}"
+        if upgraded and not self._template:
+            url = self._created("")
+            _upgraded(url)
+            self._template = url.rpartition("/")[2]
+        return self._created(f"TEMPLATE {self._template}" if upgraded else "")
+
+    def _created(self, how: str) -> str:
         name = f"registry{next(_NUMBERS)}"
         with psycopg.connect(f"{self._url}/postgres", autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
+            connection.execute(f"CREATE DATABASE {name} {how}")
         return f"{self._url}/{name}"
 
     def stop(self) -> None:
@@ -65,9 +83,28 @@ def databases() -> Iterator[Databases]:
 @contextmanager
 def registry_at(folder: Path, url: str | None = None) -> Iterator[Registry]:
     """An upgraded registry: SQLite in the folder, or at the url; its key is in the folder."""
-    made = Registry(url or f"sqlite:///{folder}/registry.sqlite3", folder / "secrets.key")
+    file = folder / "registry.sqlite3"
+    if url is None and not file.exists():
+        shutil.copy(_template(), file)
+    made = Registry(url or f"sqlite:///{file}", folder / "secrets.key")
     made.upgrade()
     try:
         yield made
     finally:
         made.close()
+
+
+@cache
+def _template() -> Path:
+    """An empty registry in SQLite."""
+    folder = tempfile.mkdtemp(prefix="corpus-registry-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = Path(folder) / "registry.sqlite3"
+    _upgraded(f"sqlite:///{path}")
+    return path
+
+
+def _upgraded(url: str) -> None:
+    made = Registry(url, Path("/nonexistent"))
+    made.upgrade()
+    made.close()

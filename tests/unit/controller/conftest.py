@@ -18,5 +18,5 @@ def postgres() -> Iterator[Databases]:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def registry(request: pytest.FixtureRequest, tmp_path: Path, postgres: Databases) -> Iterator[Registry]:
     """An empty registry, upgraded."""
-    with registry_at(tmp_path, postgres.new() if request.param == "postgresql" else None) as made:
+    with registry_at(tmp_path, postgres.new(upgraded=True) if request.param == "postgresql" else None) as made:
         yield made
