@@ -106,10 +106,11 @@ class _Told:
 
     def add(self, lines: Sequence[Line], since: datetime, now: datetime) -> None:
         """Take over what the lines of one place tell."""
-        reached = [line for line in lines if line["result"] and _ended(line) <= now]
+        lines = [{**line, "ended": _end(line)} for line in lines]
+        reached = [line for line in lines if line["result"] and line["ended"] <= now]
         failed = _failed(reached)
         for line in reached:
-            ended = _ended(line)
+            ended = line["ended"]
             if ended < since:
                 continue
             if line["kind"] == "rollback" or line.get("back"):
@@ -119,8 +120,8 @@ class _Told:
                 if line["deployment"] in failed:
                     self.restores.append((ended, failed[line["deployment"]]))
         for line in lines:
-            if line["kind"] == "deploy" and line["result"] is False and since <= _ended(line) <= now:
-                self.refused.append((_ended(line), line))
+            if line["kind"] == "deploy" and line["result"] is False and since <= line["ended"] <= now:
+                self.refused.append((line["ended"], line))
         self.lead += _lead(reached, since)
         self.mended += _mended(lines, since, now)
 
@@ -135,7 +136,7 @@ def _quality(
     }
 
 
-def _ended(line: Line) -> datetime:
+def _end(line: Line) -> datetime:
     when = line["when"]
     if not isinstance(when, datetime):
         when = datetime.fromisoformat(str(when).replace("Z", "+00:00"))
@@ -150,10 +151,10 @@ def _failed(reached: Sequence[Line]) -> dict[str, float]:
         assert line is not None
         goes_back = line["kind"] == "rollback" or line.get("back")
         if goes_back and before is not None and before["kind"] == "deploy" and not before.get("back"):
-            found.setdefault(before["deployment"], (_ended(line) - _ended(before)).total_seconds())
+            found.setdefault(before["deployment"], (line["ended"] - before["ended"]).total_seconds())
         for commit in line.get("reverts", ()):
             if (origin := brought.get(commit)) is not None:
-                found.setdefault(origin["deployment"], (_ended(line) - _ended(origin)).total_seconds())
+                found.setdefault(origin["deployment"], (line["ended"] - origin["ended"]).total_seconds())
         if line["kind"] == "deploy":
             for commit in line.get("lead", ()):
                 brought.setdefault(commit, line)
@@ -166,8 +167,8 @@ def _lead(reached: Sequence[Line], since: datetime) -> list[tuple[datetime, floa
     found: list[tuple[datetime, float]] = []
     for line in reached:
         for commit, seconds in line.get("lead", {}).items():
-            if commit not in seen and line["kind"] == "deploy" and _ended(line) >= since:
-                found.append((_ended(line), float(seconds)))
+            if commit not in seen and line["kind"] == "deploy" and line["ended"] >= since:
+                found.append((line["ended"], float(seconds)))
             seen.add(commit)
     return found
 
@@ -176,13 +177,13 @@ def _mended(lines: Sequence[Line], since: datetime, now: datetime) -> list[float
     """Return the seconds from the first refused push of a row to the deployment that got through."""
     found, first = [], None
     for line in lines:
-        if line["kind"] != "deploy" or _ended(line) > now:
+        if line["kind"] != "deploy" or line["ended"] > now:
             continue
         if line["result"] is False:
             first = first or line
         elif first is not None:
-            if _ended(line) >= since:
-                found.append((_ended(line) - _ended(first)).total_seconds())
+            if line["ended"] >= since:
+                found.append((line["ended"] - first["ended"]).total_seconds())
             first = None
     return found
 

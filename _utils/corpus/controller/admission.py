@@ -54,20 +54,23 @@ def entitled(guest: Guest) -> list[Owner]:
 
 def guests_of(session: Session, person: Owner) -> list[Guest]:
     """Return the guests that let a person in, by name."""
-    from sqlalchemy import or_, select
+    from sqlalchemy import select, union_all
+    from sqlalchemy.orm import aliased
 
     from corpus.controller.registry.models import Guest, Platform, Role
 
+    one = aliased(Guest)
     mine = select(Platform.id).where(Platform.owner_id == person.id)
     deployed = select(Role.platform_id).where(
         Role.owner_id == person.id, Role.platform_id.is_not(None), Role.name.in_(ADMITTED)
     )
-    belongs = or_(
-        Guest.owner_id == person.id,
-        Guest.owner_id.is_(None) & Guest.platform_id.in_(mine),
-        Guest.platform_id.in_(deployed),
+    those = union_all(  # each found by an index: with "or" between them, databases look at every guest
+        select(one.id).where(one.owner_id == person.id),
+        select(one.id).where(one.owner_id.is_(None), one.platform_id.in_(mine)),
+        select(one.id).where(one.platform_id.in_(deployed)),
     )
-    return list(session.scalars(select(Guest).where(belongs, Guest.state != "deleting").order_by(Guest.name)))
+    wanted = select(Guest).where(Guest.id.in_(those), Guest.state != "deleting")
+    return list(session.scalars(wanted.order_by(Guest.name)))
 
 
 def let_in(session: Session, guest: Guest) -> None:

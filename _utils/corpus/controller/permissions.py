@@ -133,11 +133,18 @@ RULES: dict[str, Rule] = {
 _READS = ("view", "look", "snapshots", "deployments", "releases", "logs", "report", "status", "stats", "plan")
 
 
-def check(session: Session, person: Person, action: str, arguments: Mapping[str, Any]) -> None:
+def check(
+    session: Session,
+    person: Person,
+    action: str,
+    arguments: Mapping[str, Any],
+    roles: dict[tuple[str, str], str | None] | None = None,
+) -> None:
     """See that a person may do something.
 
     :param action: such as ``guest.create``: an operation's kind, or a question's name
     :param arguments: of the action
+    :param roles: remembers the person's roles from one call to the next, by noun and name
     :raises NotThere: it is about something that they may not see, or that is not there
     :raises Forbidden: they may see it, but not do that
     """
@@ -148,8 +155,11 @@ def check(session: Session, person: Person, action: str, arguments: Mapping[str,
     things = rule.things(arguments)
     if not things:
         raise Forbidden(f"{person.name} may not {action.replace('.', ' ')}: that is for sysadmins.")
+    roles = {} if roles is None else roles
     for noun, name in things:
-        has = role(session, person, noun, name)
+        if (noun, str(name)) not in roles:
+            roles[noun, str(name)] = role(session, person, noun, name)
+        has = roles[noun, str(name)]
         if has is None:
             raise NotThere(f"There is no {noun.replace('_', ' ')} {shown(name)}, or it is not yours to see.")
         if ROLES.index(has) > ROLES.index(rule.role):

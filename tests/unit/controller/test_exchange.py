@@ -29,7 +29,9 @@ def cloud(registry: Registry) -> Registry:
 def other(request: pytest.FixtureRequest, tmp_path: Path, postgres: Databases) -> Iterator[Registry]:
     """Another registry, empty, with a key of its own."""
     (tmp_path / "other").mkdir()
-    with registry_at(tmp_path / "other", postgres.new(upgraded=True) if request.param == "postgresql" else None) as made:
+    with registry_at(
+        tmp_path / "other", postgres.new(upgraded=True) if request.param == "postgresql" else None
+    ) as made:
         yield made
 
 

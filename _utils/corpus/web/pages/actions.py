@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -308,21 +309,24 @@ def buttons(service: Service, person: Person, kinds: list[str], arguments: Mappi
     :param kinds: of operations, in their order
     :param arguments: the thing: ``{"name": "shop"}``
     """
+    allowed = may(service, person, [ACTIONS[name].kind or name for name in kinds], arguments)
     return [
         {"kind": name, "action": ACTIONS[name], "arguments": dict(arguments)}
         for name in kinds
-        if may(service, person, ACTIONS[name].kind or name, arguments)
+        if (ACTIONS[name].kind or name) in allowed
     ]
 
 
-def may(service: Service, person: Person, action: str, arguments: Mapping[str, Any]) -> bool:
-    """Tell whether a person may do something."""
+def may(service: Service, person: Person, actions: Sequence[str], arguments: Mapping[str, Any]) -> set[str]:
+    """Return those of some actions that a person may do to a thing."""
+    roles: dict[tuple[str, str], str | None] = {}
+    found = set()
     with service.registry.reading() as session:
-        try:
-            permissions.check(session, person, action, arguments)
-        except CorpusError:
-            return False
-    return True
+        for action in actions:
+            with suppress(CorpusError):
+                permissions.check(session, person, action, arguments, roles)
+                found.add(action)
+    return found
 
 
 @router.get("/do/{kind}")

@@ -45,7 +45,7 @@ def one(request: Request, name: str, caller: Looking, service: Serving) -> Respo
     kinds = [kind for kind in _KINDS if kind not in _NOT_WHILE.get(guest.state, ())]
     buttons = actions.buttons(service, caller.person, kinds, {"name": guest.name})
     recent = operations.list_operations(caller, service, limit=10, subject=f"guest:{guest.name}")
-    secrets = actions.may(service, caller.person, "guest.credentials", {"name": guest.name})
+    secrets = bool(actions.may(service, caller.person, ["guest.credentials"], {"name": guest.name}))
     deployed = deployments.list_deployments(caller, service, limit=8, guest=guest.name)
     return frame.render(
         request,

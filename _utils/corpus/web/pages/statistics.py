@@ -49,7 +49,8 @@ def figures(request: Request, caller: Looking, service: Serving, project: str = 
             charts.weeks(found.weeks, "time_to_restore_seconds", "min", 1 / 60),
         ),
     ]
-    names = [one.name for one in projects.list_projects(caller, service, limit=200).items]
+    with service.registry.reading() as session:
+        names = projects.first_names(session, caller, 200)
     return frame.render(
         request,
         "statistics.html",

@@ -217,6 +217,14 @@ def list_projects(
     return Page(items=items, next=items[-1].name if len(rows) > limit else None)
 
 
+def first_names(session: Session, caller: Caller, limit: int) -> list[str]:
+    """Return the first names of projects that somebody may see."""
+    wanted = select(Project).where(permissions.projects(caller.person))
+    return list(
+        session.scalars(permissions.first(caller.person, wanted, limit, Project.name).with_only_columns(Project.name))
+    )
+
+
 def _info(row: Project) -> ProjectInfo:
     guests = sorted(one.guest.name for one in row.placements)
     return ProjectInfo(name=row.name, uuid=row.uuid, created=row.created, guests=guests)
