@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 # Tests wait for disks and for processes to start more than they compute: more at a time than there are cores.
-JOBS ?= $(shell expr $$(nproc) + 1)
+JOBS ?= $(shell expr $$(nproc) + 2)
 
 # Salt takes a second more at each start where Python may not keep what it compiled, and tests start it a thousand times.
 unexport PYTHONDONTWRITEBYTECODE
