@@ -15,6 +15,7 @@ _PROJECT = re.compile(r"[a-z](?:[a-z0-9]|[-_](?=[a-z0-9])){0,30}")
 _RELEASE = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
 _STEP = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _BRANCH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./+-]{0,199}")
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _REVISION = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
@@ -83,6 +84,8 @@ def host_name(value: object) -> str:
 
     :raises UsageError: it is not 1 to 63 characters of ``a-z 0-9 -``, with a letter or digit at both ends
     """
+    if isinstance(value, str) and _UUID.fullmatch(value):
+        raise UsageError(f"{shown(value)} cannot name a machine: a uuid stands for another one.")
     if isinstance(value, str) and _LABEL.fullmatch(value):
         return value
     raise UsageError(

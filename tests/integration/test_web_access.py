@@ -10,7 +10,17 @@ from collections.abc import Iterator
 import httpx
 import pytest
 from corpus.controller.credentials import Credentials
-from corpus.controller.registry.models import AccessToken, ComputeNode, Event, Guest, Owner, Role, now
+from corpus.controller.registry.models import (
+    AccessToken,
+    ComputeNode,
+    Event,
+    Guest,
+    Owner,
+    Placement,
+    Project,
+    Role,
+    now,
+)
 from sqlalchemy import delete, select, update
 
 from tests.machine import deadline
@@ -198,6 +208,33 @@ def test_a_cookie_counts_for_our_own_pages_alone(there: Web, origin: str | None,
         assert browser.post("/tokens", headers=also, json={"name": ""}).status_code == (422 if status == 204 else 403)
         assert browser.post("/logout", headers=headers).status_code == status
         assert browser.get("/me").status_code == (401 if status == 204 else 200)
+
+
+def test_a_page_of_an_action_tells_a_stranger_nothing(there: Web) -> None:
+    with there.registry.session() as session:
+        shop = session.scalars(select(Guest).where(Guest.name == "shop")).one()
+        session.add(Placement(project=Project(name="hidden"), guest=shop))
+    token = there.person("bob").headers["Authorization"].split()[1]
+    own = {"Origin": there.url}
+    with httpx.Client(base_url=there.url, cookies={"corpus": token}, headers=own) as browser:
+        for kind in ("push", "rollback", "destroy", "close"):
+            for more in ({}, {"guest": "shop"}, {"guest": "other"}):
+                for send in (browser.get, browser.post):
+                    told = []
+                    for name in ("hidden", "nothing"):
+                        given = {"name": name, "counts": "web=1", **more}
+                        given = {"params": given} if send == browser.get else {"data": given}
+                        answer = send(f"/do/project.{kind}", **given)  # type: ignore[operator]
+                        told.append((answer.status_code, answer.text.replace(name, "X")))
+                    assert told[0] == told[1]
+                    assert told[0][0] == 404
+
+
+def test_what_no_database_takes_is_refused(there: Web, ada: httpx.Client) -> None:
+    for path in ("/operations?state=%00", "/operations/%00", "/events?guest=%00", "/tokens?owner=%00"):
+        assert ada.get(path).status_code == 422, path
+    assert ada.delete("/tokens/%00").status_code == 422
+    assert ada.get("/events", headers={"Last-Event-ID": str(2**63)}).status_code == 422
 
 
 def test_every_answer_forbids_what_browsers_do_by_themselves(there: Web, ada: httpx.Client) -> None:

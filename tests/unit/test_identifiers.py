@@ -189,3 +189,9 @@ def test_revisions(value: str) -> None:
 @pytest.mark.parametrize("value", [*NEVER, "a" * 39, "a" * 41, "A" * 40, "g" * 40, "a" * 40 + "\n", "HEAD"], ids=repr)
 def test_what_is_no_revision(value: object) -> None:
     assert not identifiers.is_revision(value)
+
+
+def test_a_machine_is_not_called_like_the_uuid_of_another() -> None:
+    assert identifiers.host_name("shop-2") == "shop-2"
+    with pytest.raises(UsageError, match="stands for another one"):
+        identifiers.host_name("1b4e28ba-2fa1-11d2-883f-0016d3cca427")

@@ -6,7 +6,7 @@ import datetime
 import re
 from typing import Annotated, Any, Generic, TypeVar
 
-from fastapi import Path, Query
+from fastapi import Header, Path, Query
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from corpus.errors import UsageError
@@ -106,6 +106,14 @@ Confirmed = Annotated[
     str | None, Query(max_length=300, pattern=LINE, description="The name again: what is lost by this is lost")
 ]
 Named = Annotated[str, Path(max_length=253, pattern=NAME, description="Its name or uuid", examples=["shop"])]
+Uuid = Annotated[
+    str,
+    Path(max_length=36, pattern=NAME, description="Its uuid", examples=["0d9f7c1e-4e0c-4f43-9d53-1f3bb0a7b1ce"]),
+]
+#: The last event that a stream's reader has.
+LastEvent = Annotated[
+    int | None, Header(alias="Last-Event-ID", ge=0, lt=2**63, description="Go on behind this event: its id")
+]
 Login = Annotated[str, Path(max_length=100, pattern=LOGIN, description="A login name", examples=["ada"])]
 Domain = Annotated[str, Path(max_length=253, pattern=DOMAIN, description="A whole name", examples=["www.example.org"])]
 

@@ -16,9 +16,10 @@ from corpus.controller.permissions import Person
 from corpus.controller.registry.models import ROLES
 from corpus.errors import CorpusError, NotThere, UsageError
 from corpus.identifiers import shown
+from corpus.web.login import Caller
 from corpus.web.pages import frame
 from corpus.web.pages.frame import Looking
-from corpus.web.service import Service, Serving
+from corpus.web.service import Service, Serving, subject
 
 router = APIRouter(include_in_schema=False)
 
@@ -335,24 +336,22 @@ def prepare(request: Request, kind: str, caller: Looking, service: Serving) -> R
     return _shown(request, service, caller, kind, frame.fields(request.query_params))
 
 
-def _shown(request: Request, service: Service, caller: Any, kind: str, given: Mapping[str, str]) -> Response:
+def _shown(request: Request, service: Service, caller: Caller, kind: str, given: Mapping[str, str]) -> Response:
     action = _action(kind)
     missing = [field.name for field in action.fields if field.needed and field.name not in given]
     plan: Mapping[str, Any] | None = None
     refusal = ""
     if not missing:
         try:
-            plan = service.plan(caller, action.kind or kind, _arguments(service, action, given))
+            plan = service.plan(caller, action.kind or kind, _arguments(service, caller, kind, given))
         except NotThere:
             raise
         except CorpusError as err:
             refusal = str(err)
     asked = {field.name for field in action.fields}
-    subject = next(
-        (given[key] for key in ("name", "node", "zone", "platform") if key in given and key not in asked), ""
-    )
+    about = next((given[key] for key in ("name", "node", "zone", "platform") if key in given and key not in asked), "")
     return frame.render(
-        request, "action.html", kind=kind, action=action, given=given, plan=plan, refusal=refusal, subject=subject
+        request, "action.html", kind=kind, action=action, given=given, plan=plan, refusal=refusal, subject=about
     )
 
 
@@ -369,13 +368,17 @@ def _done(request: Request, kind: str, form: dict[str, str]) -> Response:
     service: Service = request.app.state.service
     caller = frame.looking(request, service)
     action = _action(kind)
-    uuid = service.begin(request, caller, action.kind or kind, _arguments(service, action, form))
+    service.audited(request, action.kind or kind, subject(action.kind or kind, form))
+    uuid = service.begin(request, caller, action.kind or kind, _arguments(service, caller, kind, form))
     return frame.away(f"/operations/{uuid}")
 
 
-def _arguments(service: Service, action: Action, given: Mapping[str, str]) -> dict[str, Any]:
+def _arguments(service: Service, caller: Caller, kind: str, given: Mapping[str, str]) -> dict[str, Any]:
+    """What an operation gets; nothing is looked up for who may not have it done."""
+    action = _action(kind)
     means = {field.name: field.means for field in action.fields}
     found: dict[str, Any] = {key: means.get(key, str)(value) for key, value in given.items()}
+    service.allowed(caller, action.kind or kind, found)
     return action.prepare(service, {**found, **dict(action.fixed)})
 
 

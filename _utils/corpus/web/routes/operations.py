@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from sqlalchemy import select
 
@@ -14,7 +14,7 @@ from corpus.controller.journal import UNFINISHED, Journal
 from corpus.controller.registry.models import Event, Operation
 from corpus.errors import NotThere
 from corpus.web.login import Asking, Caller
-from corpus.web.schemas import After, Limit, OperationDetail, OperationInfo, Page, StepInfo
+from corpus.web.schemas import After, LastEvent, Limit, OperationDetail, OperationInfo, Page, StepInfo, Uuid, Wanted
 from corpus.web.service import Service, Serving
 
 router = APIRouter(tags=["operations"])
@@ -26,9 +26,9 @@ def list_operations(
     service: Serving,
     limit: Limit = 50,
     after: After = None,
-    state: str | None = None,
-    kind: str | None = None,
-    subject: str | None = None,
+    state: Wanted = None,
+    kind: Wanted = None,
+    subject: Wanted = None,
 ) -> Page[OperationInfo]:
     """The operations that one may see, newest first."""
     service.reads(caller, "operation")
@@ -58,7 +58,7 @@ def _info(row: Operation) -> OperationInfo:
 
 
 @router.get("/operations/{operation}")
-def get_operation(operation: str, caller: Asking, service: Serving) -> OperationDetail:
+def get_operation(operation: Uuid, caller: Asking, service: Serving) -> OperationDetail:
     """One operation, with its steps."""
     return detail(service, caller, operation)
 
@@ -87,11 +87,11 @@ def detail(service: Service, caller: Caller, uuid: str) -> OperationDetail:
 
 @router.get("/operations/{operation}/events", response_class=EventSourceResponse)
 async def follow_operation(
-    operation: str,
+    operation: Uuid,
     request: Request,
     caller: Asking,
     found: Annotated[OperationDetail, Depends(get_operation)],
-    last_event_id: Annotated[int | None, Header()] = None,
+    last_event_id: LastEvent = None,
 ) -> AsyncIterator[ServerSentEvent]:
     """An operation's steps as they are taken, from its first on; ends when it is over."""
     feed = request.app.state.feed.follow(request, last_event_id or 0, lambda event: event.operation == operation)
@@ -111,9 +111,9 @@ async def follow_operation(
 async def follow(
     request: Request,
     caller: Asking,
-    last_event_id: Annotated[int | None, Header()] = None,
-    project: str | None = None,
-    guest: str | None = None,
+    last_event_id: LastEvent = None,
+    project: Wanted = None,
+    guest: Wanted = None,
 ) -> AsyncIterator[ServerSentEvent]:
     """Everything that happens and that one may see, as it happens: operations' steps, deployments' stages."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session, selectinload
@@ -18,13 +18,26 @@ from corpus.web.changes import CHANGES, Change
 from corpus.web.editing import EDITS, TAGGED, IfMatch, expected, tag
 from corpus.web.login import Asking, Caller
 from corpus.web.routes.nodes import Mode, PlatformType
-from corpus.web.schemas import LINE, LOGIN, MAIL, NAME, After, Confirmed, Given, Limit, Login, Page, Wanted, confirmed
+from corpus.web.schemas import (
+    LINE,
+    LOGIN,
+    MAIL,
+    NAME,
+    After,
+    Confirmed,
+    Given,
+    Limit,
+    Login,
+    Page,
+    Uuid,
+    Wanted,
+    confirmed,
+)
 from corpus.web.service import Serving
 
 router = APIRouter(tags=["platforms"])
 
 PlatformRole = Literal["owner", "deployer", "viewer"]
-Uuid = Annotated[str, Path(max_length=36, pattern=NAME, description="Its uuid")]
 
 
 class PlatformInfo(BaseModel):

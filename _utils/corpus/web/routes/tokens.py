@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from functools import cache
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field, field_validator
@@ -15,7 +16,7 @@ from corpus.controller.registry.models import AccessToken, Owner, now
 from corpus.errors import Conflict, Forbidden, NotThere
 from corpus.web import login
 from corpus.web.login import Asking, Caller
-from corpus.web.schemas import After, Given, Limit, Page
+from corpus.web.schemas import LINE, After, Given, Limit, Page, Uuid
 from corpus.web.service import Serving
 
 router = APIRouter(tags=["tokens"])
@@ -82,7 +83,9 @@ def list_tokens(
     service: Serving,
     limit: Limit = 50,
     after: After = None,
-    owner: str | None = Query(default=None, max_length=100, description="Whose; sysadmins may ask for anybody's"),
+    owner: Annotated[
+        str | None, Query(max_length=100, pattern=LINE, description="Whose; sysadmins may ask for anybody's")
+    ] = None,
 ) -> Page[TokenInfo]:
     """One's sessions and tokens that are good for something, newest first."""
     service.allowed(caller, "token.view", {})
@@ -148,7 +151,7 @@ def create_token(request: Request, given: NewToken, caller: Asking, service: Ser
 
 
 @router.delete("/tokens/{token}", status_code=204)
-def revoke_token(request: Request, token: str, caller: Asking, service: Serving) -> Response:
+def revoke_token(request: Request, token: Uuid, caller: Asking, service: Serving) -> Response:
     """Revoke a session or token, by its uuid: it is good for nothing any more. Sysadmins may revoke anybody's."""
     service.audited(request, "token.revoke", f"token:{token}")
     service.allowed(caller, "token.revoke", {})
