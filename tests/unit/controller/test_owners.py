@@ -244,6 +244,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("owner.grant", {"owner": "ada", "role": "king"}, "is no role"),
     ("project.grant", {"name": "nothing", "owner": "ada"}, "There is no project"),
     ("project.grant", {"name": "ada-shop-1", "owner": "eve"}, "email=ADDRESS"),
+    ("project.grant", {"name": "ada-shop-1", "owner": "bob", "email": "eve@example.org"}, "theirs to say"),
     ("platform.grant", {"platform": "nothing", "owner": "ada"}, "There is no platform"),
     ("owner.revoke", {"owner": "A'", "role": "owner"}, "no login name"),
 ]
