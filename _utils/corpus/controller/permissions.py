@@ -87,6 +87,12 @@ def _placing(arguments: Mapping[str, Any]) -> Sequence[tuple[str, Any]]:
     return [("project", arguments.get("name")), ("guest", arguments.get("guest"))]
 
 
+def _creating(arguments: Mapping[str, Any]) -> Sequence[tuple[str, Any]]:
+    """A guest on a platform; on which a project is placed at once, whose secrets its other guests have."""
+    project = arguments.get("project")
+    return [("platform", arguments.get("platform")), *([("project", project)] if project else [])]
+
+
 _GUEST, _PROJECT = _named("guest"), _named("project")
 
 #: What each action needs. What does not stand here is for sysadmins alone.
@@ -107,7 +113,7 @@ RULES: dict[str, Rule] = {
             "exec",
         )
     },
-    "guest.create": Rule(OWNER, _named("platform", "platform")),
+    "guest.create": Rule(OWNER, _creating),
     "platform.view": Rule(VIEWER, _named("platform", "platform")),
     **{f"compute_node.{verb}": Rule(VIEWER, _named("compute_node")) for verb in ("view", "look")},
     "image.view": Rule(None),

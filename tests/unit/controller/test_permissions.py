@@ -60,6 +60,7 @@ SHOP, WEB, THERE = {"name": "shop"}, {"name": "web"}, {"platform": "p-1", "name"
         ("guest.restart", SHOP, [ADA, DAN, ROOT], [BOB, CAT], [EVE]),
         ("guest.delete", SHOP, [ADA, ROOT], [BOB, CAT, DAN], [EVE]),
         ("guest.create", THERE, [ADA, ROOT], [DAN], [BOB, EVE]),
+        ("guest.create", {**THERE, "project": "web"}, [ROOT], [DAN], [ADA, BOB, EVE]),  # it is not hers to place
         ("guest.move", SHOP, [ROOT], [ADA, EVE], []),
         ("project.push", WEB, [BOB, ROOT], [CAT], [ADA, EVE]),
         ("project.logs", WEB, [BOB, CAT, ROOT], [], [ADA, EVE]),

@@ -91,6 +91,10 @@ def _everywhere(service: Service, given: dict[str, Any]) -> dict[str, Any]:
     return {"name": name, "confirm": name, "guests": rooms.guests_of(service.cloud, name)}
 
 
+#: Arguments that say what an action is about: they stand in its address.
+_ABOUT = ("name", "guest", "node", "platform", "release", "zone")
+
+
 @dataclass(frozen=True)
 class Action:
     """Something that one can do.
@@ -333,7 +337,7 @@ def may(service: Service, person: Person, actions: Sequence[str], arguments: Map
 @router.get("/do/{kind}")
 def prepare(request: Request, kind: str, caller: Looking, service: Serving) -> Response:
     """Ask for what an action needs, and say what it would do."""
-    return _shown(request, service, caller, kind, frame.fields(request.query_params))
+    return _shown(request, service, caller, kind, _given(_action(kind), frame.fields(request.query_params)))
 
 
 def _shown(request: Request, service: Service, caller: Caller, kind: str, given: Mapping[str, str]) -> Response:
@@ -368,9 +372,16 @@ def _done(request: Request, kind: str, form: dict[str, str]) -> Response:
     service: Service = request.app.state.service
     caller = frame.looking(request, service)
     action = _action(kind)
+    form = _given(action, form)
     service.audited(request, action.kind or kind, subject(action.kind or kind, form))
     uuid = service.begin(request, caller, action.kind or kind, _arguments(service, caller, kind, form))
     return frame.away(f"/operations/{uuid}")
+
+
+def _given(action: Action, fields: Mapping[str, str]) -> dict[str, str]:
+    """What an action is told: what it is about, and what it asks for. An operation may take more, which is not for forms."""
+    known = {*_ABOUT, *(field.name for field in action.fields)}
+    return {key: value for key, value in fields.items() if key in known}
 
 
 def _arguments(service: Service, caller: Caller, kind: str, given: Mapping[str, str]) -> dict[str, Any]:
