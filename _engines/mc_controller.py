@@ -2,8 +2,8 @@
 The controller's ear
 ====================
 
-Keeps what guests tell of their deployments, stage by stage, where people can follow it, and forgets it after a while.
-The master runs it:
+Keeps what guests tell of their deployments, stage by stage, where people can follow it, and forgets it after a while. Beside
+it, a process answers what the web service asks. The master runs it:
 
 .. code-block:: yaml
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from corpus.controller import cloud, following
+from corpus.controller import answering, cloud, following
 
 if TYPE_CHECKING:
     __opts__: dict[str, Any]
@@ -38,4 +38,6 @@ def start() -> None:
         engines:
           - mc_controller: {}
     """
-    following.listen(cloud.of(globals()))
+    answers = answering.Answers(lambda: cloud.of(globals()))
+    answers.keep()
+    following.listen(cloud.of(globals()), answers.keep)

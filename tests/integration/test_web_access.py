@@ -237,6 +237,16 @@ def test_what_no_database_takes_is_refused(there: Web, ada: httpx.Client) -> Non
     assert ada.get("/events", headers={"Last-Event-ID": str(2**63)}).status_code == 422
 
 
+def test_questions_are_answered_without_a_runner(there: Web, root: httpx.Client) -> None:
+    password = there.log.with_name("web.password")
+    word = password.read_text()
+    password.write_text("wrong: no runner is let in")
+    try:
+        assert root.get("/controller").json()["parts"]["registry"] == "ok"
+    finally:
+        password.write_text(word)
+
+
 def test_every_answer_forbids_what_browsers_do_by_themselves(there: Web, ada: httpx.Client) -> None:
     for answer in (ada.get("/me"), there.client().get("/me"), httpx.get(f"{there.url}/nothing")):
         assert answer.headers["X-Content-Type-Options"] == "nosniff"

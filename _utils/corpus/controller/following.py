@@ -10,7 +10,7 @@ import datetime
 import logging
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,8 +35,11 @@ _LASTS, _LOOKED_AT = datetime.timedelta(hours=2), 200
 _RECORDED = datetime.timedelta(minutes=1)
 
 
-def listen(cloud: Cloud) -> None:
-    """Keep the events of deployments until the process ends."""
+def listen(cloud: Cloud, beside: Callable[[], None] = lambda: None) -> None:
+    """Keep the events of deployments until the process ends.
+
+    :param beside: is called now and then
+    """
     import salt.utils.event
 
     with salt.utils.event.get_event(
@@ -44,6 +47,7 @@ def listen(cloud: Cloud) -> None:
     ) as bus:
         forgotten = 0.0
         while True:
+            beside()
             if time.monotonic() > forgotten:
                 _try(lambda: forget(cloud.registry))
                 forgotten = time.monotonic() + _FORGETTING

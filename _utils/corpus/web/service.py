@@ -113,8 +113,7 @@ class Service:
     def question(self, name: str, arguments: Mapping[str, Any], who: str, timeout: float = ANSWERING) -> Any:
         """Return what the master answers to a question, without looking at who asks."""
         uuid = questions.ask(self.registry, name, arguments, who)
-        self.master.answer(uuid)
-        return questions.read(self.registry, uuid, timeout)
+        return questions.read(self.registry, uuid, timeout, lambda: self.master.answer(uuid))
 
     def audited(self, request: Request, action: str, subject: str | None, detail: str | None = None) -> None:
         """Say what a request is about: the audit is written when it is answered, whatever the answer is."""

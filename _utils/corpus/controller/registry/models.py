@@ -700,6 +700,8 @@ class Question(Base):
     arguments: Mapped[dict[str, Any]] = mapped_column(_MAPPING, default=dict)
     who: Mapped[str] = mapped_column(String(100))
     asked: Mapped[datetime.datetime] = mapped_column(default=now)
+    taken: Mapped[datetime.datetime | None]
+    """When somebody began to answer it."""
     answered: Mapped[datetime.datetime | None]
     refused: Mapped[str | None] = mapped_column(Text)
     """Why there is no answer, in words for who asked."""

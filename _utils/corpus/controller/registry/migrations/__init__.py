@@ -8,4 +8,4 @@ SQLite changes most of a table by copying it, and triggers stay behind: a migrat
 """
 
 #: The newest revision.
-HEAD = "0007"
+HEAD = "0008"
