@@ -382,11 +382,27 @@ def _behind_a_master(say: Callable[[str], None]) -> list[Figure]:
                 def ask_salt(client: httpx.Client) -> int:
                     return len(client.post(api, json=body).raise_for_status().json()["return"][0])
 
+                report = [{"client": "runner", "fun": "mc_controller.report"}]
+
+                def look() -> float:
+                    return seconds(lambda: httpx.get(f"{there.url}/api/v1/controller", headers=ours).raise_for_status())
+
+                def look_by_salt() -> float:
+                    return seconds(lambda: httpx.post(api, json=report, headers=theirs, timeout=60).raise_for_status())
+
+                asked, ran = in_turns(9, look, look_by_salt, _nothing)
                 fast, slow = in_turns(2, lambda: _parallel(ours, ask), lambda: _parallel(theirs, ask_salt), _nothing)
     say(f"{CLIENTS} clients: {1000 * median(fast):.0f} ms a call against {1000 * median(slow):.0f} ms of salt-api")
+    say(f"the controller's report: {1000 * median(asked):.0f} ms against {1000 * median(ran):.0f} ms of salt-api")
+    looks: dict[str, float | list[float]] = {
+        "web_ms": 1000 * median(asked),
+        "salt_api_ms": 1000 * median(ran),
+        "by_round": by_round(asked, ran),
+    }
     figures = {"web_ms": 1000 * median(fast), "salt_api_ms": 1000 * median(slow), "by_round": by_round(fast, slow)}
     return [
         Figure("log in and see the first page, to a second", _p95(logins) / LOGIN, 1.0, {"login_s": median(logins)}),
+        Figure("a question that the master answers, to salt-api", median(asked) / median(ran), 1.0, looks),
         Figure(
             f"the guests of a node, for {CLIENTS} clients at once, to salt-api",
             median(fast) / median(slow),

@@ -26,6 +26,8 @@ _PAUSE = 0.2
 _AGAIN = 50
 #: Seconds for which it is believed who follows, and what they may see: with the time for which groups are, a minute.
 _SIGHT = 12.0
+#: So many things are remembered of each who follows.
+_REMEMBERED = 1000
 
 
 class Feed:
@@ -129,6 +131,8 @@ class _Sight:
         at, sees = self._known.get(about, (-math.inf, False))
         if time.monotonic() - at > _SIGHT:
             sees = await run_in_threadpool(self._look, *about)
+            if len(self._known) > _REMEMBERED:
+                self._known.clear()
             self._known[about] = (time.monotonic(), sees)
         return sees
 
