@@ -2,14 +2,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 # Tests wait for disks and for processes to start more than they compute: more at a time than there are cores.
-JOBS ?= $(shell expr $$(nproc) + 2)
+JOBS ?= $(shell expr $$(nproc) + 1)
 
 # Salt takes a second more at each start where Python may not keep what it compiled, and tests start it a thousand times.
 unexport PYTHONDONTWRITEBYTECODE
 
 # What Debian brings and PyPI does not.
 DEMO_PACKAGES := git nginx rsync
-TEST_PACKAGES := $(DEMO_PACKAGES) socat chromium nodejs $(if $(shell command -v npm),,npm) openssh-client openssh-server pebble sudo systemd composer cron logrotate mariadb-server php-fpm php-cli php-mbstring php-xml postgresql lxc mmdebstrap iproute2 pdns-server pdns-backend-sqlite3 pdns-backend-pgsql bind9-dnsutils sqlite3 nftables haproxy btrfs-progs uidmap zstd curl slapd gcc libldap-dev libsasl2-dev python3-dev
+TEST_PACKAGES := $(DEMO_PACKAGES) socat chromium nodejs $(if $(shell command -v npm),,npm) openssh-client openssh-server pebble sudo systemd composer cron logrotate mariadb-server php-fpm php-cli php-mbstring php-mysql php-pgsql php-xml postgresql lxc mmdebstrap iproute2 pdns-server pdns-backend-sqlite3 pdns-backend-pgsql bind9-dnsutils sqlite3 nftables haproxy btrfs-progs uidmap zstd curl slapd gcc libldap-dev libsasl2-dev python3-dev
 
 CLOUD_PACKAGES := lxc mmdebstrap debian-archive-keyring iproute2 uidmap zstd socat openssh-client git curl
 
