@@ -3,6 +3,7 @@
 import pytest
 from corpus.controller import operations
 from corpus.errors import UsageError
+from corpus.web.pages import actions
 from corpus.web.pages.actions import ACTIONS
 
 #: What has no button, and why.
@@ -33,3 +34,9 @@ def test_other_words_are_told_to_be_none(typed: str) -> None:
     (field,) = ACTIONS["project.scale"].fields
     with pytest.raises(UsageError):
         field.means(typed)
+
+
+def test_a_form_gives_what_it_asks_for_alone() -> None:
+    fields = {"platform": "node1", "name": "shop", "size": "5G", "unprivileged": "", "settings": "x", "keys": "y"}
+    given = actions._given(ACTIONS["guest.create"], fields)
+    assert given == {"platform": "node1", "name": "shop", "size": "5G"}
