@@ -82,7 +82,7 @@ def branch_name(value: object) -> str:
 def host_name(value: object) -> str:
     """Return ``value`` when it can name a machine: one label of a DNS name (RFC 1123), in lower case.
 
-    :raises UsageError: it is not 1 to 63 characters of ``a-z 0-9 -``, with a letter or digit at both ends
+    :raises UsageError: it is not 1 to 63 characters of ``a-z 0-9 -``, with a letter or digit at both ends, or is a uuid
     """
     if isinstance(value, str) and _UUID.fullmatch(value):
         raise UsageError(f"{shown(value)} cannot name a machine: a uuid stands for another one.")

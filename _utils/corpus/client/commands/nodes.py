@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
 
 import click
@@ -229,10 +229,12 @@ def computenode_images(call: Call, node: str, image: str | None) -> None:
     call.change("POST", place("nodes", node, "images"), _given({"image": image}))
 
 
-_EDITING = (
-    click.option("--edit", is_flag=True, help="Change them in your editor ($EDITOR)."),
-    click.option("--file", type=click.File("r"), help="Set them to what this file has; - reads stdin."),
-)
+def _edits(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of a command that shows settings, or changes them."""
+    function = click.option("--file", type=click.File("r"), help="Set them to what this file has; - reads stdin.")(
+        function
+    )
+    return click.option("--edit", is_flag=True, help="Change them in your editor ($EDITOR).")(function)
 
 
 @command(
@@ -244,8 +246,7 @@ _EDITING = (
     changes=True,
 )
 @click.argument("node")
-@_EDITING[0]
-@_EDITING[1]
+@_edits
 def computenode_settings(call: Call, node: str, edit: bool, file: TextIO | None) -> None:
     """Show or change what is set of NODE: how many guests it may have, and what its pillar says beside the registry."""
     editing.settings(call, place("nodes", node, "settings"), edit, file)
@@ -272,8 +273,7 @@ def platforms(call: Call, node: str | None) -> None:
     changes=True,
 )
 @click.argument("uuid")
-@_EDITING[0]
-@_EDITING[1]
+@_edits
 def platform_settings(call: Call, uuid: str, edit: bool, file: TextIO | None) -> None:
     """Show or change what is set of the platform UUID: whose it is, and what the pillar of its guests says."""
     editing.settings(call, place("platforms", uuid, "settings"), edit, file)
