@@ -1,26 +1,22 @@
 """The pages, in a real Chromium: people of a real directory, a real master, a project that is really deployed."""
 
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
+from tests import browser, slapd
+from tests.browser import log_in, pictured
 from tests.deployed import Cloud, deployed
-from tests.machine import CHECKOUT
-from tests.slapd import MISSING, Slapd, slapd
+from tests.slapd import Slapd
 from tests.web import PASSWORD
 
-CHROMIUM = shutil.which("chromium")
-#: Pictures of what a test saw, for people.
-PICTURES = CHECKOUT / "build/screenshots"
-
 pytestmark = [
-    pytest.mark.skipif(MISSING is not None, reason=str(MISSING)),
-    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (Debian: apt-get install chromium)"),
+    pytest.mark.skipif(slapd.MISSING is not None, reason=str(slapd.MISSING)),
+    pytest.mark.skipif(browser.MISSING is not None, reason=str(browser.MISSING)),
 ]
 
 PATHS = [
@@ -58,7 +54,7 @@ go:
 
 @pytest.fixture(scope="module")
 def directory() -> Iterator[Slapd]:
-    with slapd() as made:
+    with slapd.slapd() as made:
         made.person("ada", PASSWORD, "staff")
         made.person("bob", PASSWORD, "staff")
         made.person("root1", PASSWORD, "corpus-admins")
@@ -74,10 +70,8 @@ def there(directory: Slapd) -> Iterator[Cloud]:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+    with browser.chromium() as made:
+        yield made
 
 
 Open = Callable[..., Page]
@@ -90,33 +84,18 @@ def opened(chromium: Browser, there: Cloud) -> Iterator[Open]:
     contexts = []
 
     def do(who: str | None = None, **settings: object) -> Page:
-        context = chromium.new_context(base_url=there.web.url, **settings)  # type: ignore[arg-type]
-        context.set_default_timeout(30_000)
-        contexts.append(context)
-        page = context.new_page()
+        page = browser.opened(chromium, there.web.url, **settings)
+        contexts.append(page.context)
         page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
         page.on("pageerror", lambda err: complaints.append(str(err)))
         if who:
-            enter(page, who)
+            log_in(page, who, PASSWORD)
         return page
 
     yield do
     for context in contexts:
         context.close()
     assert [said for said in complaints if "status of 401" not in said] == []  # a wrong password is no defect
-
-
-def enter(page: Page, who: str, password: str = PASSWORD) -> None:
-    page.goto("/login")
-    page.get_by_label("Name").fill(who)
-    page.get_by_label("Password").fill(password)
-    page.get_by_role("button", name="Log in").click()
-    page.wait_for_url("**/")
-
-
-def pictured(page: Page, name: str) -> None:
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
 
 
 def test_people_of_the_directory_log_in_and_out(opened: Open) -> None:
@@ -158,7 +137,7 @@ def test_pages_are_for_everybody(opened: Open, looks: str, who: str | None, path
         assert answer.ok, (path, answer.status)
         for part in page.locator("[data-load]").all():
             asked_for = part.locator(f'a[href="{part.get_attribute("data-load")}"]')
-            expect(asked_for).to_have_count(0, timeout=60_000)  # it is there
+            expect(asked_for).to_have_count(0)  # it is there
         pictured(page, f"{looks}-{who or 'stranger'}{path.partition('?')[0].replace('/', '-')}")
         violations = Axe().run(page).response["violations"]
         serious = [
@@ -217,12 +196,12 @@ def test_a_push_is_watched_and_rolled_back(opened: Open, there: Cloud, tmp_path:
     try:
         page.get_by_role("link", name="watch it").click()  # the page says it by itself
         stage = page.locator("ol.steps li", has_text="configure").first
-        expect(stage).to_contain_text("running", timeout=30_000)
+        expect(stage).to_contain_text("running")
         pictured(page, "deployment-under-way")
     finally:
         go.touch()
         pushing.join()
-    expect(page.locator("#deployment")).to_contain_text("took", timeout=30_000)
+    expect(page.locator("#deployment")).to_contain_text("took")
     expect(page.locator("#deployment")).to_contain_text("Revision")
     names = page.locator("ol.steps .name").all_inner_texts()
     assert names.index("configure") < names.index("activate") < names.index("switch")
@@ -233,16 +212,16 @@ def test_a_push_is_watched_and_rolled_back(opened: Open, there: Cloud, tmp_path:
     known = page.locator("#running tbody tr")
     before = known.count()
     there.pushed(VERSION="three")
-    expect(known).to_have_count(before + 1, timeout=60_000)  # told by itself
+    expect(known).to_have_count(before + 1)  # told by itself
     ways_back = page.get_by_role("link", name="Roll back to")
-    expect(ways_back).to_have_count(2, timeout=60_000)  # and so is what the guest says of it
+    expect(ways_back).to_have_count(2)  # and so is what the guest says of it
     ways_back.first.click()
     expect(page.get_by_role("heading", level=2)).to_have_text("What will happen")
     expect(page.locator("ol.steps")).to_contain_text("roll back on web")
     assert there.shown().startswith("three"), "what was only looked at"
     pictured(page, "roll-back")
     page.get_by_role("button", name="Roll back").click()
-    expect(page.locator("#operation .badge").first).to_have_text("done", timeout=60_000)
+    expect(page.locator("#operation .badge").first).to_have_text("done")
     pictured(page, "rolled-back")
     assert there.shown().startswith("two")
 
@@ -254,7 +233,7 @@ def test_a_project_is_closed_and_opened_again(opened: Open, there: Cloud) -> Non
         page.locator("#on-web").get_by_role("link", name=button).click()
         expect(page.get_by_role("heading", name="What will happen")).to_be_visible()
         page.get_by_role("button", name=button).click()
-        expect(page.locator("#operation .badge").first).to_have_text("done", timeout=60_000)
+        expect(page.locator("#operation .badge").first).to_have_text("done")
         assert there.asked().status_code == status
     page.goto("/projects/shop")
     expect(page.locator("#on-web").get_by_role("link", name="Close")).to_be_visible()
@@ -267,7 +246,7 @@ def test_a_variable_is_set_and_its_value_shown_nowhere(opened: Open, there: Clou
     page.get_by_label("Name").fill("GREETING")
     page.get_by_label("Value").fill("do-not-show-this")
     page.get_by_role("button", name="Set it").click()
-    expect(page.locator("#operation .badge").first).to_have_text("done", timeout=60_000)
+    expect(page.locator("#operation .badge").first).to_have_text("done")
     assert "do-not-show-this" not in page.content()
     assert there.shown().endswith("do-not-show-this")
     page.goto("/projects/shop/on/web")

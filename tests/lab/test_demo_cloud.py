@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,19 +9,17 @@ from dataclasses import dataclass
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
+from tests import browser
 from tests.machine import CHECKOUT, Ended, deadline, free_port, run
 from tools import demo_cloud
-
-CHROMIUM = shutil.which("chromium")
-PICTURES = CHECKOUT / "build/screenshots"
 
 pytestmark = [
     pytest.mark.lab,
     pytest.mark.timeout(1500),
     pytest.mark.skipif(os.geteuid() != 0, reason="LXC needs root"),
-    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (Debian: apt-get install chromium)"),
+    pytest.mark.skipif(browser.MISSING is not None, reason=str(browser.MISSING)),
 ]
 
 
@@ -50,14 +47,9 @@ class Demo:
         host = f"{demo_cloud.PROJECT}.{demo_cloud.ZONE}"
         return httpx.get(f"http://127.0.0.1:{self.http}/", headers={"Host": host}, timeout=20).text
 
-    def log_in(self, browser: Browser, name: str) -> Page:
-        page = browser.new_context(base_url=self.url, ignore_https_errors=True).new_page()
-        page.set_default_timeout(60_000)
-        page.goto("/login")
-        page.get_by_label("Name").fill(name)
-        page.get_by_label("Password").fill(self.password(name))
-        page.get_by_role("button", name="Log in").click()
-        page.wait_for_url("**/")
+    def log_in(self, chromium: Browser, name: str) -> Page:
+        page = browser.opened(chromium, self.url, ignore_https_errors=True)
+        browser.log_in(page, name, self.password(name))
         return page
 
 
@@ -92,10 +84,8 @@ def demo() -> Iterator[Demo]:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+    with browser.chromium() as made:
+        yield made
 
 
 def test_the_service_is_whom_it_says_and_reads_no_more_than_it_must(demo: Demo) -> None:
@@ -133,10 +123,8 @@ def test_its_owner_makes_a_guest_and_watches(demo: Demo, chromium: Browser) -> N
     expect(page.locator("ol.steps")).to_contain_text("registration on the node")
     page.get_by_role("button", name="New guest").click()
     page.wait_for_url("**/operations/*")
-    expect(page.locator("ol.steps").locator("li", has_text="container").locator(".badge")).to_have_text(
-        "done", timeout=60_000
-    )
-    page.screenshot(path=PICTURES / "guest-being-made.png")
+    expect(page.locator("ol.steps").locator("li", has_text="container").locator(".badge")).to_have_text("done")
+    browser.pictured(page, "guest-being-made")
     expect(page.locator("#operation .badge").first).to_have_text("done", timeout=90_000)
     page.goto("/guests/second")
     expect(page.get_by_role("heading", level=1)).to_contain_text("running")
@@ -163,17 +151,17 @@ def test_a_push_is_seen_and_rolled_back(demo: Demo, chromium: Browser) -> None:
     expect(known).to_have_count(1)
     pushed = run(["git", "-C", str(tree), "push", "--quiet", "corpus", "HEAD:main"])
     assert pushed.status == 0, pushed.said
-    expect(known).to_have_count(2, timeout=60_000)  # told by itself
+    expect(known).to_have_count(2)  # told by itself
     known.first.get_by_role("link").click()
     expect(page.locator("ol.steps")).to_contain_text("build")
-    page.screenshot(path=PICTURES / "demo-deployment.png", full_page=True)
+    browser.pictured(page, "demo-deployment")
     assert "Version 2.0.0" in demo.example()
 
     page.goto(f"/projects/{demo_cloud.PROJECT}")
     page.get_by_role("link", name="Roll back to").first.click()
     expect(page.locator("ol.steps")).to_contain_text("roll back on shop")
     page.get_by_role("button", name="Roll back").click()
-    expect(page.locator("#operation .badge").first).to_have_text("done", timeout=60_000)
+    expect(page.locator("#operation .badge").first).to_have_text("done")
     assert "Version 1.0.0" in demo.example()
 
 
