@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from corpus.controller import cloud, events, identities, initialization, overview, questions
+from corpus.controller import cloud, events, initialization, overview, questions
 from corpus.controller import operations as journaled
 from corpus.door import answered, translated
 
@@ -166,29 +166,10 @@ def heard(tag: str, minion: str) -> dict[str, Any]:
         return events.heard(cloud.of(globals()), tag, minion)
 
 
-def perform(operation: str) -> dict[str, Any]:
-    """
-    Do an operation that was queued. For the web service, not for people: it writes down who asks for what, and this
-    checks whether they may.
-
-    operation
-        Its uuid.
-
-    Returns: ``{name, result, changes, comment, operation, steps}``
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt-run mc_controller.perform 0d9f7c1e-4e0c-4f43-9d53-1f3bb0a7b1ce
-    """
-    with translated():
-        return answered(identities.perform(cloud.of(globals()), operation), __context__)
-
-
 def answer(question: str) -> dict[str, Any]:
     """
-    Answer a question that was written down. For the web service, not for people.
+    Answer a question that was written down, or begin an operation that was queued. For the web service, not for people: it
+    writes down who asks for what, and this checks whether they may.
 
     question
         Its uuid.

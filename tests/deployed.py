@@ -43,6 +43,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
 http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
 """
 
+#: A stage that lasts until somebody says that it may end.
+WAITS = """\
+go:
+  cmd.run:
+    - name: for i in $(seq 600); do test -e {go} && exit 0; sleep 0.1; done; exit 1
+"""
+
 
 @dataclass
 class Cloud:
@@ -62,6 +69,7 @@ class Cloud:
     def pushed(self, **files: str) -> str:
         """Commit and push; return the revision."""
         for name, content in files.items():
+            (self.tree / name).parent.mkdir(exist_ok=True)
             (self.tree / name).write_text(content)
         run(["git", "add", "--all"], cwd=self.tree)
         assert run(["git", "commit", "--quiet", "-m", "Change"], cwd=self.tree, env=IDENTITY).status == 0

@@ -79,7 +79,7 @@ def auth(folder: Path, people: tuple[str, ...]) -> dict[str, Any]:
     path = folder / "people"
     path.write_text("".join(f"{name}:{hashlib.sha512(word.encode()).hexdigest()}\n" for name, word in words.items()))
     (folder / "web.password").write_text(words[_IDENTITY])
-    runners = [r"mc_controller\.(perform|answer)$"]
+    runners = [r"mc_controller\.answer$"]
     return {"file": {"^filename": str(path), "^hashtype": "sha512", _IDENTITY: [{"@runner": runners}]}}
 
 

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests import browser, slapd
 from tests.browser import log_in, pictured
-from tests.deployed import Cloud, deployed
+from tests.deployed import WAITS, Cloud, deployed
 from tests.slapd import Slapd
 from tests.web import PASSWORD
 
@@ -44,12 +44,6 @@ PATHS = [
 ]
 #: Those that an owner of a project looks at
 OWN = ["/", "/projects", "/projects/shop", "/projects/shop/on/web", "/guests/web", "/statistics", "/audit", "/me"]
-#: A stage that lasts until somebody says that it may end.
-WAITS = """\
-go:
-  cmd.run:
-    - name: for i in $(seq 600); do test -e {go} && exit 0; sleep 0.1; done; exit 1
-"""
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +182,6 @@ def test_a_push_is_watched_and_rolled_back(opened: Open, there: Cloud, tmp_path:
     page = opened("ada", viewport={"width": 1200, "height": 900})
     page.goto("/projects/shop")
     assert there.shown().startswith("one")
-    (there.tree / ".salt").mkdir(exist_ok=True)
     tmp_path.chmod(0o755)
     files = {"VERSION": "two", ".salt/configure.sls": WAITS.format(go=go)}
     pushing = threading.Thread(target=there.pushed, kwargs=files)

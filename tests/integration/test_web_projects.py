@@ -1,15 +1,18 @@
 """Projects by the API: a real master, a guest's minion on which a project is really deployed, and one that is silent."""
 
 import json
+import os
+import signal
 import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 from corpus.controller.registry import models
 from sqlalchemy import select
 
-from tests.deployed import GUEST, SILENT, Cloud, deployed
+from tests.deployed import GUEST, SILENT, WAITS, Cloud, deployed
 from tests.machine import deadline
 
 SECRET = "do-not-tell-4471"
@@ -178,6 +181,38 @@ def test_values_of_the_environment_come_in_by_the_api_and_are_shown_nowhere(ther
     done = there.web.done(ada, ada.delete("/projects/shop/env/GREETING"), 120)
     assert done["state"] == "done", done
     assert there.shown() == "one -"
+
+
+def test_what_is_left_by_a_process_that_was_killed_is_settled(there: Cloud, tmp_path: Path) -> None:
+    ada, web = there.web.person("ada"), there.web
+    go = tmp_path / "go"
+    tmp_path.chmod(0o755)
+    go.touch()
+    there.pushed(**{".salt/configure.sls": WAITS.format(go=go)})
+    go.unlink()
+    begun = select(models.Event).where(
+        models.Event.kind == "deployment.begin", models.Event.data["who"].as_string() == "ada"
+    )
+    with web.registry.reading() as session:
+        before = len(session.scalars(begun).all())
+    answer = ada.post("/projects/shop/push", json={})
+    try:
+        for _ in deadline(60, 0.1):
+            with web.registry.reading() as session:
+                if len(session.scalars(begun).all()) > before:
+                    break
+        (pid,) = {
+            json.loads(path.read_text())["pid"]
+            for path in (web.master.folder / "home/locks").iterdir()
+            if path.read_text()
+        }
+        os.kill(pid, signal.SIGKILL)
+    finally:
+        go.touch()
+    settled = web.done(ada, answer)
+    assert settled["state"] in ("done", "undone", "failed"), settled
+    assert web.done(ada, ada.post("/projects/shop/push", json={}))["state"] == "done"
+    there.pushed(**{".salt/configure.sls": "{}"})
 
 
 def test_a_log_is_read_and_followed(there: Cloud) -> None:

@@ -1,4 +1,4 @@
-"""What the master answers to the web: plans, people's groups, and what guests alone know."""
+"""What the master answers to the web: plans, operations that were queued, people's groups, and what guests alone know."""
 
 from __future__ import annotations
 
@@ -30,6 +30,17 @@ def plan(cloud: Cloud, arguments: Mapping[str, Any]) -> dict[str, Any]:
     kind, given, who = str(arguments["kind"]), dict(arguments["arguments"]), str(arguments["who"])
     identities.check(cloud, who, kind, given)
     return operations.run(cloud, kind, given, who, test=True)
+
+
+def _settle(cloud: Cloud, arguments: Mapping[str, Any]) -> None:
+    """Finish or undo an operation whose process died."""
+    operations.resume(cloud, str(arguments["operation"]))
+
+
+@question("operation.perform", own=True, lasts=True, died=_settle)
+def perform(cloud: Cloud, arguments: Mapping[str, Any]) -> None:
+    """Do an operation that was queued, as its journal says who asks for it: operation (its uuid)."""
+    identities.perform(cloud, str(arguments["operation"]))
 
 
 @question("guest.credentials")

@@ -34,7 +34,7 @@ class Bus:
     def __init__(self, opts: Mapping[str, Any]) -> None:
         self._opts = opts
         self._bus: Any = None
-        self._dead = not _listens(Path(str(opts.get("sock_dir", ""))))
+        self._dead = False
 
     def tell(self, tag: str, data: Mapping[str, Any]) -> None:
         """Fire an event; no error when nobody takes it."""
@@ -42,6 +42,9 @@ class Bus:
             return
         try:
             if self._bus is None:
+                if not _listens(Path(str(self._opts.get("sock_dir", "")))):
+                    self._dead = True
+                    return
                 import salt.utils.event
 
                 self._bus = salt.utils.event.get_master_event(dict(self._opts), self._opts["sock_dir"], listen=False)

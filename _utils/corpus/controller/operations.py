@@ -290,7 +290,7 @@ def perform(cloud: Cloud, operation: str) -> dict[str, Any]:
     known = find(journal.kind)
     subjects = known.subjects(journal.arguments)
     try:
-        with _held(cloud, known.name, subjects, journal.who):
+        with _held(cloud, known.name, subjects, journal.who, operation):
             journal = Journal.load(cloud.registry, operation)
             if journal.state != "planned":
                 raise UsageError(f"The operation {operation} was begun before: it is {journal.state}.")
@@ -303,7 +303,8 @@ def perform(cloud: Cloud, operation: str) -> dict[str, Any]:
             work.notes += [f"Before: {report['kind']} of {report['name']}: {report['comment']}" for report in before]
             return work.forward()
     except (Locked, UsageError) as err:
-        refuse(cloud, operation, str(err))
+        if not any(holder.get("operation") == operation for holder in _holders(cloud, subjects)):
+            refuse(cloud, operation, str(err))
         raise
 
 
@@ -593,16 +594,27 @@ def _alive(cloud: Cloud, kind: str, arguments: Mapping[str, Any]) -> bool:
         subjects = find(kind).subjects(arguments)
     except CorpusError:
         return False
-    return any(locks.holder(_lock(cloud, subject)) is not None for subject in subjects)
+    return any(True for _ in _holders(cloud, subjects))
+
+
+def _holders(cloud: Cloud, subjects: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+    """Yield what is known of those who hold subjects."""
+    for subject in subjects:
+        holder = locks.holder(_lock(cloud, subject))
+        if holder is not None:
+            yield holder
 
 
 @contextmanager
-def _held(cloud: Cloud, kind: str, subjects: Sequence[str], who: str) -> Iterator[None]:
-    """Hold the locks of subjects while the block runs."""
+def _held(cloud: Cloud, kind: str, subjects: Sequence[str], who: str, operation: str = "") -> Iterator[None]:
+    """Hold the locks of subjects while the block runs.
+
+    :param operation: its uuid, where another one could be about to begin the same
+    """
     from corpus.controller.registry import models
 
     cloud.settings.locks.mkdir(mode=0o700, parents=True, exist_ok=True)
-    note = {"what": kind, "who": who, "since": f"{models.now():%Y-%m-%dT%H:%M:%SZ}"}
+    note = {"what": kind, "who": who, "since": f"{models.now():%Y-%m-%dT%H:%M:%SZ}", "operation": operation}
     with ExitStack() as stack:
         for subject in sorted(set(subjects)):
 

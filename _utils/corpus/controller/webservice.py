@@ -1,6 +1,6 @@
 """What the controller prepares for the web service: a user of its own, an identity at the master, a way to the registry.
 
-The service gets the registry and nothing else of the controller's home; its identity may call two runners.
+The service gets the registry and nothing else of the controller's home; its identity may call one runner.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ KEYS = ("url", "listen", "port", "certificate", "key", "registry", "session_hour
 #: The name of its identity.
 IDENTITY = "corpus-web"
 #: What its identity may call.
-_RUNNERS = [r"mc_controller\.(perform|answer)$"]
+_RUNNERS = [r"mc_controller\.answer$"]
 _SQLITE = "sqlite:///"
 
 

@@ -1,4 +1,4 @@
-"""The master as the web service reaches it: over its return port, with an identity that may call two functions."""
+"""The master as the web service reaches it: over its return port, with an identity that may call one function."""
 
 from __future__ import annotations
 
@@ -36,34 +36,24 @@ class Master:
             return None
         return sorted({str(group) for group in answer.get("groups") or ()})
 
-    def perform(self, operation: str) -> None:
-        """Let the master begin an operation that was queued.
-
-        :raises CorpusError: the master does not answer; it begins it by itself when it is there again
-        """
-        self._run("mc_controller.perform", operation=operation)
-
     def answer(self, question: str) -> None:
         """Let the master answer a question.
 
         :raises CorpusError: the master does not answer
         """
-        self._run("mc_controller.answer", question=question)
-
-    def _run(self, function: str, **arguments: str) -> None:
         password = self._settings.password_file.read_text().strip()
         answer = self._send(
             {
                 "cmd": "runner",
-                "fun": function,
-                "kwarg": arguments,
+                "fun": "mc_controller.answer",
+                "kwarg": {"question": question},
                 "eauth": "file",
                 "username": self._settings.identity,
                 "password": password,
             }
         )
         if isinstance(answer, Mapping) and "error" in answer:
-            log.error("The master refuses %s: %s", function, answer["error"].get("name"))
+            log.error("The master refuses to answer: %s", answer["error"].get("name"))
             raise CorpusError("The master does not let the web service in: make the controller's configuration again.")
 
     def _send(self, load: dict[str, Any]) -> Any:

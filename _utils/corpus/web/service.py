@@ -86,8 +86,10 @@ class Service:
         self.allowed(caller, kind, given)
         uuid = operations.queue(self.cloud, kind, given, caller.person.name)
         request.state.operation = uuid
+        given = {"operation": uuid}
+        asked = questions.ask(self.registry, "operation.perform", given, self.settings.identity)
         try:
-            self.master.perform(uuid)
+            questions.hand(self.registry, asked, lambda: self.master.answer(asked))
         except CorpusError:  # it begins what waits when it is there again
             request.state.detail = "The master did not answer; the operation waits for it."
         return uuid

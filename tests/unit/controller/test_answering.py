@@ -12,6 +12,7 @@ from corpus.controller.cloud import Cloud
 from corpus.controller.settings import Settings
 from corpus.errors import CorpusError, NotThere, UsageError
 
+from tests.machine import deadline
 from tests.registries import registry_at
 
 
@@ -30,6 +31,22 @@ def _death(cloud: Cloud, arguments: Mapping[str, Any]) -> None:
 @questions.question("test.nothing", own=True)
 def _nothing(cloud: Cloud, arguments: Mapping[str, Any]) -> None:
     raise NotThere("There is nothing.")
+
+
+@questions.question("test.wait", own=True, lasts=True)
+def _wait(cloud: Cloud, arguments: Mapping[str, Any]) -> None:
+    for _ in deadline(60, 0.02):
+        if Path(arguments["file"]).exists():
+            return
+
+
+def _settle(cloud: Cloud, arguments: Mapping[str, Any]) -> None:
+    Path(arguments["file"]).write_text("settled")
+
+
+@questions.question("test.crash", own=True, lasts=True, died=_settle)
+def _crash(cloud: Cloud, arguments: Mapping[str, Any]) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.fixture
@@ -69,6 +86,32 @@ def test_who_dies_while_answering_is_missed(cloud: Cloud, answers: answering.Ans
     with pytest.raises(CorpusError, match="did not end: ask again"):
         _asked(cloud, "test.death")
     assert _asked(cloud, "test.sum", numbers=[1], file=str(tmp_path / "log")) == 1
+
+
+def test_what_it_left_is_settled(cloud: Cloud, answers: answering.Answers, tmp_path: Path) -> None:
+    questions.ask(cloud.registry, "test.crash", {"file": str(tmp_path / "log")}, "web")
+    for _ in deadline(30, 0.02):
+        if (tmp_path / "log").exists():
+            break
+    assert _asked(cloud, "test.sum", numbers=[1], file=str(tmp_path / "other")) == 1
+
+
+def test_what_takes_minutes_is_in_nobodys_way(cloud: Cloud, answers: answering.Answers, tmp_path: Path) -> None:
+    go = {"file": str(tmp_path / "go")}
+    lasting = [questions.ask(cloud.registry, "test.wait", go, "web") for _ in range(answering.MOST + 4)]
+    for uuid in lasting:
+        questions.hand(cloud.registry, uuid, lambda: pytest.fail("nobody took it"))
+    assert _asked(cloud, "test.sum", numbers=[1, 1], file=str(tmp_path / "log")) == 2
+    Path(go["file"]).touch()
+    for uuid in lasting:
+        assert questions.read(cloud.registry, uuid, 30, lambda: None) is None
+
+
+def test_where_nobody_takes_what_is_handed_over_the_master_is_told(cloud: Cloud, tmp_path: Path) -> None:
+    uuid = questions.ask(cloud.registry, "test.sum", {"numbers": [1], "file": str(tmp_path / "log")}, "web")
+    told: list[str] = []
+    questions.hand(cloud.registry, uuid, lambda: told.append(uuid))
+    assert told == [uuid]
 
 
 def test_the_process_is_started_again(cloud: Cloud, answers: answering.Answers, tmp_path: Path) -> None:

@@ -188,6 +188,25 @@ def test_one_works_on_a_subject_at_a_time(site: Site) -> None:
     assert operations.listed(site.cloud, unfinished=True) == []
 
 
+def test_what_was_queued_is_begun_once_and_fails_by_nobody_who_came_second(site: Site) -> None:
+    uuid = operations.queue(site.cloud, "house.build", site.arguments(), "ada")
+    with operations._held(site.cloud, "house.build", ["house:villa"], "ada", uuid):  # the first one, about to begin
+        with pytest.raises(Locked):
+            operations.perform(site.cloud, uuid)
+        assert operations.looked_up(site.cloud, uuid)["state"] == "planned"
+    assert operations.perform(site.cloud, uuid)["result"] is True
+    with pytest.raises(UsageError, match="was begun before: it is done"):
+        operations.perform(site.cloud, uuid)
+    assert operations.looked_up(site.cloud, uuid)["state"] == "done"
+
+
+def test_what_was_queued_fails_when_something_else_is_under_way(site: Site) -> None:
+    uuid = operations.queue(site.cloud, "house.build", site.arguments(), "ada")
+    with operations._held(site.cloud, "house.raze", ["house:villa"], "bob"), pytest.raises(Locked):
+        operations.perform(site.cloud, uuid)
+    assert operations.looked_up(site.cloud, uuid)["state"] == "failed"
+
+
 @pytest.mark.parametrize("moment", ["before", "middle", "after"])
 @pytest.mark.parametrize("step", ["walls", "roof", "door"])
 def test_what_died_in_a_step_is_undone(site: Site, step: str, moment: str) -> None:

@@ -97,7 +97,6 @@ ENDPOINTS = {
 WITHOUT = {
     "mc_controller.init": "it makes the machine that the API would run on",
     "mc_controller.heard": "for the reactor",
-    "mc_controller.perform": "for the web service itself",
     "mc_controller.answer": "for the web service itself",
     "mc_registry.upgrade": "the web does not work before",
     "mc_registry.export": "it writes a file of the controller's machine",
