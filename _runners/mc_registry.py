@@ -6,15 +6,14 @@ What the cloud is meant to be, in SQLite or PostgreSQL: upgraded, exported, impo
 world. Where it is says the key ``corpus`` of the master's configuration.
 """
 
+# Whatever runner is called, Salt loads all of them: what knows databases is imported where it is needed.
+
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from corpus.controller import cloud, comparison
-from corpus.controller.credentials import Credentials
-from corpus.controller.registry import exchange, migrations
-from corpus.controller.world import World
+from corpus.controller import cloud
 from corpus.door import answered, translated
 
 if TYPE_CHECKING:
@@ -47,6 +46,8 @@ def upgrade(test: bool = False, caller: str | None = None) -> dict[str, Any]:
 
         salt-run mc_registry.upgrade
     """
+    from corpus.controller.registry import migrations
+
     with translated():
         registry = cloud.asked(globals(), "mc_registry.upgrade", caller).registry
         changed = registry.revision() != migrations.HEAD if test else registry.upgrade()
@@ -72,6 +73,8 @@ def export(path: str, passphrase_file: str | None = None) -> dict[str, int]:
 
         salt-run mc_registry.export /root/registry.yaml passphrase_file=/root/passphrase
     """
+    from corpus.controller.registry import exchange
+
     with translated():
         return exchange.export(cloud.of(globals()).registry, Path(path), exchange.passphrase_in(passphrase_file))
 
@@ -109,6 +112,8 @@ def import_(
 
         salt-run mc_registry.import /root/registry.yaml passphrase_file=/root/passphrase
     """
+    from corpus.controller.registry import exchange
+
     with translated():
         registry = cloud.asked(globals(), "mc_registry.import", caller).registry
         if not test:
@@ -137,6 +142,8 @@ def rotate_key(test: bool = False, caller: str | None = None) -> dict[str, Any]:
 
         salt-run mc_registry.rotate_key
     """
+    from corpus.controller.credentials import Credentials
+
     with translated():
         registry = cloud.asked(globals(), "mc_registry.rotate_key", caller).registry
         kept = Credentials.of(registry)
@@ -166,6 +173,9 @@ def check(fix: bool = False, caller: str | None = None) -> dict[str, Any]:
 
         salt-run mc_registry.check fix=True
     """
+    from corpus.controller import comparison
+    from corpus.controller.world import World
+
     with translated():
         there = cloud.asked(globals(), f"mc_registry.check fix={fix is True}", caller)
         return answered(comparison.check(there.registry, World(there), fix is True), __context__)

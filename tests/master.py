@@ -17,7 +17,7 @@ from corpus.controller.events import Bus
 from corpus.controller.registry.store import Registry
 from corpus.controller.settings import Settings
 
-from tests.machine import CHECKOUT, Ended, deadline, free_port, run
+from tests.machine import CHECKOUT, Ended, WarmSalt, deadline, free_port
 
 _BIN = Path(sys.executable).parent
 
@@ -134,7 +134,7 @@ class Master:
     def run(self, function: str, *arguments: str, out: str = "json", **keywords: Any) -> Ended:
         """``salt-run`` as a person calls it."""
         words = [f"{key}={json.dumps(value)}" for key, value in keywords.items()]
-        return run([*self.argv(function, *arguments, out=out), *words])
+        return WarmSalt.shared().run([*self.argv(function, *arguments, out=out), *words])
 
     def argv(self, *words: str, out: str = "json") -> list[str]:
         """``salt-run`` with these words."""

@@ -27,7 +27,7 @@ import yaml
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests.lab import guest, images
-from tests.lab.cloud import PACKAGES, BareMachine
+from tests.lab.cloud import BareMachine
 from tests.machine import CHECKOUT, Ended, deadline, run
 
 FOLDER = Path(os.environ.get("CORPUS_DEMO_CLOUD", "/var/lib/corpus-demo-cloud"))
@@ -35,8 +35,6 @@ ZONE, PROJECT = "corpus.localhost", "shop"
 NETWORK = "10.219.77"
 BRIDGE = "corpus-demo"
 BASE = "dc=corpus,dc=localhost"
-#: What the controller has beside what a compute node has.
-CONTROLLER = f"{PACKAGES},pdns-server,pdns-backend-sqlite3,bind9-dnsutils,sqlite3,mmdebstrap,slapd,ldap-utils,openssl,gcc,libldap-dev,libsasl2-dev,python3-dev"
 #: Guests reach no network here: what the example needs is brought along.
 OFFLINE = ("PIP_NO_INDEX=1", "PIP_FIND_LINKS=/srv/wheels", "UV_OFFLINE=1", "UV_FIND_LINKS=/srv/wheels")
 BOLD, PLAIN = ("\033[1m", "\033[0m") if sys.stdout.isatty() else ("", "")
@@ -123,7 +121,9 @@ def main() -> int:
     """Make the cloud or remove it; return the exit status."""
     words = argparse.ArgumentParser(description="A cloud to look at, on this machine.")
     words.add_argument("what", choices=("start", "stop"))
-    words.add_argument("--keep-cache", action="store_true", help="with stop: keep root file systems for the next time")
+    words.add_argument(
+        "--keep-cache", action="store_true", help="with stop: keep the root file system for the next time"
+    )
     words.add_argument("--https", type=int, default=443, help="port of this machine for the cloud's pages")
     words.add_argument("--http", type=int, default=80, help="port of this machine for the guests' pages")
     given = words.parse_args()
@@ -166,7 +166,7 @@ def start(https: int, http: int) -> None:
     for port in (https, http):
         _free(port)
     FOLDER.mkdir(mode=0o700, parents=True)
-    say("Two machines: root file systems are made once, and kept for the next time.")
+    say("Two machines: their root file system is made once, and kept for the next time.")
     _bridge()
     key = FOLDER / "operator"
     _done("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "operator", "-f", key)
@@ -245,7 +245,7 @@ def machines() -> tuple[BareMachine, BareMachine]:
             **more,
         )
 
-    return machine("controller", 2, checkout=True, packages=CONTROLLER, kind="controller-machine"), machine("node1", 11)
+    return machine("controller", 2, checkout=True, controller=True), machine("node1", 11)
 
 
 def _bridge() -> None:

@@ -22,11 +22,6 @@ from tests.machine import CHECKOUT, Machine, deadline, free_port
 PAGE = {"public/index.html": "served"}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick(machine: Machine) -> None:
-    machine.quick = True
-
-
 @dataclass
 class Pebble:
     """A running authority.

@@ -2,16 +2,9 @@
 
 import json
 
-import pytest
-
 from tests.machine import CHECKOUT, Ended, Machine, WorkTree
 
 APPS = CHECKOUT / "tests/apps"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick(machine: Machine) -> None:
-    machine.quick = True
 
 
 def deployed(machine: Machine, app: str, page: str, **settings: object) -> tuple[WorkTree, int]:

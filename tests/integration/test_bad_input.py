@@ -14,11 +14,6 @@ from tests.machine import Ended, Machine, WorkTree, digests, run
 PAGE = {"public/index.html": "first"}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick(machine: Machine) -> None:
-    machine.quick = True
-
-
 def served(machine: Machine, name: str, **settings: object) -> tuple[WorkTree, int]:
     """A project whose page says ``first``."""
     port = machine.init(name, document_root="public", **settings)["http_port"]
@@ -202,7 +197,7 @@ def small_machine(tmp_path: Path) -> Iterator[Machine]:
         stream.truncate(64 << 20)
     subprocess.run(["mkfs.ext4", "-q", str(image)], check=True)
     subprocess.run(["mount", "-o", "loop", str(image), str(mount)], check=True)
-    machine = Machine(folder, quick=True)
+    machine = Machine(folder)
     try:
         yield machine
     finally:

@@ -25,11 +25,6 @@ echo $url['scheme'], ' ', $db->query('SELECT count(*) FROM visits')->fetchColumn
 """
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick(machine: Machine) -> None:
-    machine.quick = True
-
-
 @pytest.fixture(scope="module")
 def admins() -> Iterator[dict[str, str]]:
     with postgresql() as pg, mariadb() as my:

@@ -9,7 +9,6 @@ from tests.machine import CHECKOUT, Machine, deadline, run
 
 
 def test_the_tree_of_the_developer_is_left_alone(machine: Machine) -> None:
-    machine.quick = True
     origin = machine.work_tree("mine", {"public/index.html": "first", ".salt/build.sls": "# nothing\n"})
     port = machine.init("mine", operation_mode="editable", url=f"file://{origin.folder}", document_root="public")[
         "http_port"
@@ -146,7 +145,6 @@ def test_what_is_saved_is_deployed_by_the_stages_that_it_concerns(machine: Machi
 
 
 def test_only_a_developers_tree_is_watched(machine: Machine) -> None:
-    machine.quick = True
     machine.init("unwatched", installer="static")
     assert "is in cooking mode" in machine.refused("mc_project.watch", "unwatched")
     machine.ok("mc_project.set_configuration", "unwatched", operation_mode="editable", watch={"*.x": ["nonesuch"]})
@@ -155,7 +153,6 @@ def test_only_a_developers_tree_is_watched(machine: Machine) -> None:
 
 @pytest.mark.parametrize("example", ["flask", "django", "static"])
 def test_every_example_is_developed_in_place(machine: Machine, example: str) -> None:
-    machine.quick = True
     origin = machine.work_tree(f"dev{example}", like=CHECKOUT / "examples" / example)
     settings = machine.init(f"dev{example}", operation_mode="editable", url=f"file://{origin.folder}")
     deployed = machine.call("mc_project.deploy_project", f"dev{example}")
@@ -179,7 +176,6 @@ def test_every_kind_of_application_is_developed_in_place(
     machine: Machine, app: str, source: str, before: str, after: str, path: str, page: str | None
 ) -> None:
     """What is built and installed lies in the developer's tree; of what is under version control nothing is changed."""
-    machine.quick = True
     name = f"dev-{app}"
     origin = machine.work_tree(name, like=CHECKOUT / "tests/apps" / app)
     settings = machine.init(name, operation_mode="editable", url=f"file://{origin.folder}")

@@ -133,7 +133,6 @@ def test_what_cannot_be_in_an_environment_is_refused(machine: Machine) -> None:
 
 def test_environment_of_a_developers_own_tree(machine: Machine) -> None:
     """In editable mode the processes start anew in the tree that is there; a failure brings back the old environment."""
-    machine.quick = True
     port = machine.init("own-tree", operation_mode="editable", healthcheck={"timeout": 10})["http_port"]
     project = machine.project("own-tree") / "project"
     for name, content in {**FILES, "built": "here"}.items():

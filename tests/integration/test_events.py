@@ -52,7 +52,6 @@ def minion(machine: Machine) -> Iterator[list[dict[str, Any]]]:
 
 
 def test_stages_and_the_end_are_told_where_a_minion_runs_and_nobody_waits_where_none_does(machine: Machine) -> None:
-    machine.quick = True
     machine.init("told", installer="generic", env={"API_KEY": "do-not-tell-8812"})
     tree = machine.work_tree("told", {"which": "do-not-tell-8812"})
     tag = "corpus/deployment/told/"

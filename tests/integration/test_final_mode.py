@@ -21,16 +21,11 @@ from corpus.project.keeping import signature
 from tests.machine import CHECKOUT, Ended, Machine, WorkTree, run
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick(machine: Machine) -> None:
-    machine.quick = True
-
-
 @pytest.fixture
 def staging() -> Iterator[Machine]:
     with tempfile.TemporaryDirectory(prefix="corpus-", dir="/tmp") as folder:
         Path(folder).chmod(0o755)  # its web front has a user of its own
-        made = Machine(Path(folder) / "staging", quick=True)
+        made = Machine(Path(folder) / "staging")
         yield made
         made.stop()
 

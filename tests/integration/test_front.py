@@ -72,11 +72,6 @@ Server(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
 WEB = {"Procfile": "web: /usr/bin/python3 application.py\n", "application.py": APPLICATION}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick(machine: Machine) -> None:
-    machine.quick = True
-
-
 class Ca:
     """A certificate authority of the test's own."""
 

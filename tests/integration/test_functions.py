@@ -6,16 +6,9 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.machine import CHECKOUT, Machine, WorkTree, deadline, digests, page
 
 PAGE = {"public/index.html": "first"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick(machine: Machine) -> None:
-    machine.quick = True
 
 
 def sls(stage: str, body: str) -> str:
@@ -364,7 +357,7 @@ def list_projects():
 
 def test_dispatch_to_the_module_of_the_projects_version(tmp_path: Path) -> None:
     """Explicit beats saved beats default; whatever Salt can load is registered."""
-    machine = Machine(tmp_path / "m", quick=True)
+    machine = Machine(tmp_path / "m")
     (tmp_path / "toy/_modules").mkdir(parents=True)
     (tmp_path / "toy/_modules/mc_project_3.py").write_text(TOY)
     machine.configure(module_dirs=[str(CHECKOUT), str(tmp_path / "toy")])

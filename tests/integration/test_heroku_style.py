@@ -12,11 +12,6 @@ from tests.machine import CHECKOUT, Ended, Machine, WorkTree, deadline, run
 APPS = CHECKOUT / "tests/apps"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick(machine: Machine) -> None:
-    machine.quick = True
-
-
 def refused(tree: WorkTree, *words: str) -> Ended:
     """Push what must be refused: the branch stays, and one sentence says why."""
     before = tree.branch()

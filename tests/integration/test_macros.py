@@ -24,7 +24,6 @@ include: {{ cfg.sls_includes['configure'] | json }}
 
 
 def test_every_macro(machine: Machine) -> None:
-    machine.quick = True
     port = machine.init("macros", installer="generic", env={"QUOTED": 'a"b $c'})["http_port"]
     files = {".salt/configure.sls": SLS, ".salt/shop.ini.jinja": "name = {{ cfg.name }}\n", "index.html": "served"}
     pushed = machine.work_tree("macros", files).push()

@@ -59,7 +59,6 @@ def hook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
 def test_success_and_failure_are_told(
     machine: Machine, post: tuple[int, list[Any]], hook: tuple[str, list[dict[str, Any]]]
 ) -> None:
-    machine.quick = True
     (mail_port, letters), (address, posted) = post, hook
     machine.init(
         "told",

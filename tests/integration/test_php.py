@@ -4,16 +4,9 @@ import json
 import urllib.request
 from pathlib import Path
 
-import pytest
-
 from tests.machine import CHECKOUT, Ended, Machine, WorkTree, page
 
 APPS = CHECKOUT / "tests/apps"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick(machine: Machine) -> None:
-    machine.quick = True
 
 
 def pushed(

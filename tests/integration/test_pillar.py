@@ -3,14 +3,7 @@
 import json
 from pathlib import Path
 
-import pytest
-
 from tests.machine import Ended, Machine
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick(machine: Machine) -> None:
-    machine.quick = True
 
 
 def test_a_pushed_pillar_deploys_and_a_broken_one_hurts_nobody(machine: Machine) -> None:

@@ -22,11 +22,6 @@ ONLY_STAGING = (
 )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick(machine: Machine) -> None:
-    machine.quick = True
-
-
 @pytest.fixture(scope="module")
 def door(machine: Machine) -> Iterator[Door]:
     with opened(machine.folder / "sshd") as door:
@@ -36,7 +31,7 @@ def door(machine: Machine) -> Iterator[Door]:
 @pytest.fixture
 def staging(machine: Machine, tmp_path: Path) -> Iterator[Machine]:
     """Another machine, where nginx can walk to its files, too."""
-    made = Machine(machine.folder / f"staging-{tmp_path.name}", quick=True)
+    made = Machine(machine.folder / f"staging-{tmp_path.name}")
     yield made
     made.stop()
 

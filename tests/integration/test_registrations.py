@@ -3,14 +3,7 @@
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from tests.machine import Machine, run
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick(machine: Machine) -> None:
-    machine.quick = True
 
 
 def test_cron_and_logrotate(machine: Machine) -> None:

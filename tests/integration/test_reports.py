@@ -70,7 +70,6 @@ def page(machine: Machine, name: str) -> str:
 
 
 def test_reports_tell_what_a_deployment_brought(machine: Machine, tmp_path: Path) -> None:
-    machine.quick = True
     machine.init(
         "told",
         installer="generic",
@@ -165,7 +164,6 @@ def test_reports_tell_what_a_deployment_brought(machine: Machine, tmp_path: Path
 
 
 def test_a_report_names_the_stage_that_failed_and_the_page_shows_in_a_browser(machine: Machine, tmp_path: Path) -> None:
-    machine.quick = True
     machine.init("broken", installer="generic")
     tree = machine.work_tree("broken", {"which": "one"})
     assert tree.push().status == 0

@@ -37,7 +37,6 @@ SECRET = "a-token-that-nobody-sees"
 @pytest.fixture(scope="module")
 def port(machine: Machine) -> int:
     """Of a project that is deployed."""
-    machine.quick = True
     settings = machine.init("team", env={"TOKEN": SECRET}, healthcheck={"timeout": 3}, drain=3)
     tree: WorkTree = machine.work_tree("team", FILES)
     pushed = tree.push()

@@ -4,19 +4,12 @@ import json
 import textwrap
 from typing import Any
 
-import pytest
-
 from tests.machine import Ended, Machine, digests
 
 STAGES = (
     *("deploy", "archive", "initialization", "release-sync", "configure", "build", "reconfigure", "activate"),
     *("upgrade", "bundle", "post_install", "rollback", "notification"),
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick(machine: Machine) -> None:
-    machine.quick = True
 
 
 def apply(machine: Machine, sls: str, *, test: bool = False) -> tuple[dict[str, Any], Ended]:

@@ -12,7 +12,6 @@ from .test_php import APPS
 
 @pytest.mark.timeout(600)
 def test_zope(machine: Machine) -> None:
-    machine.quick = True
     port = machine.init("zope", keep_archives=1)["http_port"]  # found by its buildout.cfg
     tree = machine.work_tree("zope", like=APPS / "zope")
     first = run(["git", "push", str(tree.remote), "HEAD:main"], cwd=tree.folder, timeout=400)  # eighty eggs come first

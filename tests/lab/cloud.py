@@ -30,9 +30,8 @@ from corpus.controller.registry.store import Registry
 from sqlalchemy import select
 
 from tests.lab import guest, images
-from tests.machine import CHECKOUT, Ended, deadline, free_port, run
+from tests.machine import CHECKOUT, Ended, WarmSalt, deadline, free_port, run
 
-PACKAGES = f"{guest.PACKAGES},openssh-server,lxc,haproxy,nftables,btrfs-progs,kmod,uidmap,zstd,curl"
 ZONE = "corpus.test"
 _BIN = Path(sys.executable).parent
 _CONFIG = """\
@@ -94,8 +93,7 @@ class BareMachine:
     :param salt: whether it has Salt
     :param checkout: whether it sees the checkout at ``/opt/checkout``
     :param container: its name for LXC
-    :param packages: Debian's, separated by commas
-    :param kind: names the root file system with these packages
+    :param controller: whether it has a name server and a directory that run
     """
 
     hostname: str
@@ -109,8 +107,7 @@ class BareMachine:
     salt: bool = False
     checkout: bool = False
     container: str = ""
-    packages: str = PACKAGES
-    kind: str = "machine"
+    controller: bool = False
 
     def __post_init__(self) -> None:
         self.container = self.container or f"{self.hostname}-{os.getpid()}"
@@ -129,7 +126,7 @@ class BareMachine:
                 return
 
     def _prepare(self, upper: Path, disk: Path) -> None:
-        lower = guest.root_file_system(self.kind, self.packages)
+        lower = guest.root_file_system()
         files = {
             "etc/hostname": f"{self.hostname}\n",
             "etc/hosts": f"127.0.0.1 localhost\n{self.address} {self.hostname}\n",
@@ -150,20 +147,18 @@ class BareMachine:
         wants = upper / "etc/systemd/system/sysinit.target.wants"
         wants.mkdir()
         (wants / "lab-cgroups.service").symlink_to("/etc/systemd/system/lab-cgroups.service")
-        units = "etc/systemd/system/multi-user.target.wants"
         # A bare machine serves nothing, and waits for no bridge of LXC's, which it does not have.
-        without = [f"{units}/{name}.service" for name in ("haproxy", "nginx", "lxc", "lxc-net")]
-        for name in [*without, *([] if self.salt else ["opt/corpus"])]:
-            if (lower / name).exists() or (lower / name).is_symlink():
-                (upper / name).parent.mkdir(exist_ok=True)
-                os.mknod(upper / name, 0o020000, os.makedev(0, 0))  # not there, says overlayfs
+        others = () if self.controller else ("pdns", "slapd")
+        guest.without(upper, "haproxy", "nginx", "lxc", "lxc-net", *others)
+        if not self.salt:
+            guest.hide(upper / "opt/corpus")
         (upper / "etc/ssh").mkdir()
         for kind in ("ecdsa", "ed25519", "rsa"):
             path = upper / f"etc/ssh/ssh_host_{kind}_key"
             if kind == "ed25519":
                 _done("ssh-keygen", "-q", "-t", kind, "-N", "", "-C", f"root@{self.hostname}", "-f", path)
             else:  # the image's own would be the same everywhere
-                os.mknod(path, 0o020000, os.makedev(0, 0))
+                guest.hide(path)
         (self.folder / self.container).mkdir()
         values = {
             "hostname": self.hostname,
@@ -263,9 +258,9 @@ class Cloud:
         words = [str(_BIN / "salt-run"), "-c", str(self.conf), "--log-level=error", "--out=json", function]
         return [*words, *arguments, *(f"{key}={json.dumps(value)}" for key, value in keywords.items())]
 
-    def run(self, function: str, *arguments: str, timeout: float = 280, **keywords: Any) -> Ended:
+    def run(self, function: str, *arguments: str, **keywords: Any) -> Ended:
         """``salt-run``, as an administrator would."""
-        return run(self.argv(function, *arguments, **keywords), timeout=timeout)
+        return WarmSalt.shared().run(self.argv(function, *arguments, **keywords))
 
     def ok(self, function: str, *arguments: str, **keywords: Any) -> Any:
         """``salt-run``; its answer. It must have worked."""
@@ -316,7 +311,8 @@ class Cloud:
 
     def salt(self, minion: str, function: str, *arguments: str) -> Ended:
         """``salt``, as an administrator would."""
-        return run([str(_BIN / "salt"), "-c", str(self.conf), "--out=json", minion, function, *arguments])
+        words = [str(_BIN / "salt"), "-c", str(self.conf), "--out=json", minion, function, *arguments]
+        return WarmSalt.shared().run(words)
 
     def bring_images(self) -> None:
         """Lay the golden image where the controller would build it: asked for one, it finds that."""

@@ -20,7 +20,35 @@ from tests.machine import CHECKOUT, IDENTITY, Ended, Machine, WorkTree, deadline
 
 CACHE = Path(os.environ.get("CORPUS_LAB_CACHE", "/var/cache/corpus-lab"))
 SUITE = "bookworm"
-PACKAGES = "systemd,systemd-sysv,dbus,iproute2,procps,python3,python3-venv,git,nginx-light,sudo,rsync,openssh-client,ca-certificates,nodejs,php-fpm,php-cli"
+#: What guests have, what makes compute nodes of machines, and what makes controllers.
+PACKAGES = (
+    *(
+        "systemd",
+        "systemd-sysv",
+        "dbus",
+        "iproute2",
+        "procps",
+        "python3",
+        "python3-venv",
+        "git",
+        "nginx-light",
+        "sudo",
+        "rsync",
+    ),
+    *("openssh-client", "ca-certificates", "nodejs", "php-fpm", "php-cli"),
+    *("openssh-server", "lxc", "haproxy", "nftables", "btrfs-progs", "kmod", "uidmap", "zstd", "curl"),
+    *(
+        "pdns-server",
+        "pdns-backend-sqlite3",
+        "bind9-dnsutils",
+        "sqlite3",
+        "mmdebstrap",
+        "slapd",
+        "ldap-utils",
+        "openssl",
+    ),
+    *("gcc", "libldap-dev", "libsasl2-dev", "python3-dev"),
+)
 PYTHON = "3.11"  # of that suite
 _SEEN_AT = "/opt/checkout"
 _SALT_CALL = """\
@@ -46,34 +74,47 @@ lxc.net.0.ipv4.gateway = {gateway}
 """
 
 
-def root_file_system(kind: str = "guest", packages: str = PACKAGES) -> Path:
-    """Return the root file system that guests lie over; made when it is not there or its recipe changed.
-
-    :param kind: what it is for; one of each kind is kept
-    :param packages: Debian's, separated by commas
-    """
+def root_file_system() -> Path:
+    """Return the root file system that machines lie over; made when it is not there or its recipe changed."""
     recipe = [
         SUITE,
-        packages,
+        *PACKAGES,
         PYTHON,
         _SALT_CALL,
         (CHECKOUT / "pyproject.toml").read_text().partition("[project.opt")[0],
     ]
-    folder = CACHE / f"{kind}-{hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:16]}"
+    folder = CACHE / f"machine-{hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:16]}"
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
         if not folder.exists():
-            for old in CACHE.glob(f"{kind}-*/"):
+            for old in CACHE.glob("machine-*/"):
                 shutil.rmtree(old, ignore_errors=True)
-            half = CACHE / f"{kind}-half"
-            _make(half, packages)
+            half = CACHE / "machine-half"
+            _make(half)
             half.rename(folder)
     return folder
 
 
-def _make(root: Path, packages: str) -> None:
-    _done(["mmdebstrap", "--variant=minbase", f"--include={packages}", SUITE, str(root)])
+def without(upper: Path, *services: str) -> None:
+    """Let a machine not start services that its root file system has.
+
+    :param upper: what the machine has over that
+    """
+    for name in services:
+        hide(upper / f"etc/systemd/system/multi-user.target.wants/{name}.service")
+        for level in (2, 3, 4, 5):
+            hide(upper / f"etc/rc{level}.d/S01{name}")
+
+
+def hide(path: Path) -> None:
+    """Let overlayfs hide what a lower folder has at the same path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.mknod(path, 0o020000, os.makedev(0, 0))
+
+
+def _make(root: Path) -> None:
+    _done(["mmdebstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, str(root)])
     home = root / "opt/corpus"
     (home / "bin").mkdir(parents=True)
     (home / "bin/python").symlink_to("/usr/bin/python3")
@@ -113,6 +154,7 @@ class Guest(Machine):
         for name in ("people", "upper", self.name):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         self.configure()
+        without(self.folder / "upper", "haproxy", "lxc", "lxc-net", "ssh", "pdns", "slapd")
         values = {
             "lower": root_file_system(),
             "upper": self.folder / "upper",

@@ -32,8 +32,18 @@ def folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="corpus-pool-", dir="/var/tmp", ignore_cleanup_errors=True) as made:
         Path(made).chmod(0o755)
         # What makes it large and is not needed here: a directory pool copies it for each container.
-        heavy = ("/opt/corpus", "/usr/lib/git-core", "libnode*", "/usr/share/locale", "/usr/share/man")
-        without = [f"--exclude={path}" for path in (*heavy, "/usr/share/perl", "/usr/share/nodejs")]
+        heavy = (
+            "/opt/corpus",
+            "/usr/lib/git-core",
+            "libnode*",
+            "/usr/lib/gcc",
+            "/usr/libexec/gcc",
+            "/usr/include",
+            "*.a",
+        )
+        documents = ("/usr/share/locale", "/usr/share/man", "/usr/share/perl", "/usr/share/nodejs")
+        services = ("/etc/systemd/system/multi-user.target.wants", "/etc/rc[2-5].d")
+        without = [f"--exclude={path}" for path in (*heavy, *documents, *services)]
         subprocess.run(["rsync", "-aHAX", *without, f"{root_file_system()}/", f"{made}/base/"], check=True)
         yield Path(made)
 

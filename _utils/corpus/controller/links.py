@@ -13,9 +13,6 @@ import json
 import secrets
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, update
-
-from corpus.controller.registry.models import OneTimeLink, now
 from corpus.errors import NotThere, UsageError
 
 if TYPE_CHECKING:
@@ -68,6 +65,10 @@ def make(
     :param found_by: the :func:`digest` of its token
     :param encrypted_with: the :func:`key` of its token
     """
+    from sqlalchemy import delete
+
+    from corpus.controller.registry.models import OneTimeLink, now
+
     session.execute(delete(OneTimeLink).where(OneTimeLink.expires < now()))
     value = _fernet(encrypted_with).encrypt(json.dumps(told).encode())
     expires = now() + lifetime
@@ -81,6 +82,9 @@ def redeem(session: Session, token: str) -> tuple[str, str, str]:
     :raises NotThere: the link was used, is too old, or never was: who asks is not told which
     """
     from cryptography.fernet import InvalidToken
+    from sqlalchemy import update
+
+    from corpus.controller.registry.models import OneTimeLink, now
 
     wanted = (OneTimeLink.token_digest == digest(token), OneTimeLink.used.is_(None), OneTimeLink.expires > now())
     found = session.scalar(update(OneTimeLink).where(*wanted).values(used=now()).returning(OneTimeLink.id))
