@@ -391,18 +391,41 @@ def _behind_a_master(say: Callable[[str], None]) -> list[Figure]:
                     return seconds(lambda: httpx.post(api, json=report, headers=theirs, timeout=60).raise_for_status())
 
                 asked, ran = in_turns(9, look, look_by_salt, _nothing)
+                root = there.person("ada")
+                platform = [{"client": "runner", "fun": "mc_compute_node.platform_create", "kwarg": {"node": node}}]
+
+                def do() -> float:
+                    def whole() -> None:
+                        done = there.done(root, root.post("/platforms", json={"node": node}), every=0.02)
+                        assert done["state"] == "done", done
+
+                    return seconds(whole)
+
+                def do_by_salt() -> float:
+                    return seconds(
+                        lambda: httpx.post(api, json=platform, headers=theirs, timeout=60).raise_for_status()
+                    )
+
+                did, called = in_turns(9, do, do_by_salt, _nothing)
                 fast, slow = in_turns(2, lambda: _parallel(ours, ask), lambda: _parallel(theirs, ask_salt), _nothing)
     say(f"{CLIENTS} clients: {1000 * median(fast):.0f} ms a call against {1000 * median(slow):.0f} ms of salt-api")
+    say(f"a platform made: {1000 * median(did):.0f} ms against {1000 * median(called):.0f} ms of salt-api")
     say(f"the controller's report: {1000 * median(asked):.0f} ms against {1000 * median(ran):.0f} ms of salt-api")
     looks: dict[str, float | list[float]] = {
         "web_ms": 1000 * median(asked),
         "salt_api_ms": 1000 * median(ran),
         "by_round": by_round(asked, ran),
     }
+    does: dict[str, float | list[float]] = {
+        "web_ms": 1000 * median(did),
+        "salt_api_ms": 1000 * median(called),
+        "by_round": by_round(did, called),
+    }
     figures = {"web_ms": 1000 * median(fast), "salt_api_ms": 1000 * median(slow), "by_round": by_round(fast, slow)}
     return [
         Figure("log in and see the first page, to a second", _p95(logins) / LOGIN, 1.0, {"login_s": median(logins)}),
         Figure("a question that the master answers, to salt-api", median(asked) / median(ran), 1.0, looks),
+        Figure("an operation until it is done, to salt-api", median(did) / median(called), 1.0, does),
         Figure(
             f"the guests of a node, for {CLIENTS} clients at once, to salt-api",
             median(fast) / median(slow),

@@ -17,13 +17,13 @@ LOOPBACK = "127.0.0.1"  # salt-factories would listen on every address
 
 #: What takes longest begins first: a worker that got it last would let the others wait.
 LONG = (
-    "tests/lab/test_demo_cloud.py",
-    "tests/lab/test_cloud.py",
+    "tests/lab/test_demo_cloud.py",  # makes what the lab shares, while the others need nothing of it
     "tests/integration/test_crash.py",
+    "tests/integration/test_crash_changes.py",
+    "tests/lab/test_cloud.py",
     "tests/lab/test_cloud_moves.py",
     "tests/integration/test_crash_pushes.py",
-    "tests/lab/test_cloud_killed.py",
-    "tests/integration/test_crash_changes.py",
+    "tests/lab/test_cloud_repaired.py",
     "tests/lab/",
     "tests/integration/",
 )

@@ -63,10 +63,12 @@ class Web:
         assert answer.status_code == 201, answer.text
         return self.client(answer.json()["token"])
 
-    def done(self, person: httpx.Client, answer: httpx.Response, seconds: float = 60) -> dict[str, Any]:
+    def done(
+        self, person: httpx.Client, answer: httpx.Response, seconds: float = 60, every: float = 0.1
+    ) -> dict[str, Any]:
         """Wait for the operation of a 202 to be over; return it."""
         assert answer.status_code == 202, answer.text
-        for _ in deadline(seconds, 0.1):
+        for _ in deadline(seconds, every):
             found: dict[str, Any] = person.get(answer.json()["href"].removeprefix("/api/v1")).json()
             if found["state"] in ("done", "failed", "undone"):
                 return found
