@@ -14,18 +14,22 @@ import re
 import secrets
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from corpus import files, tree
 from corpus.controller import access, webservice
 from corpus.controller.settings import Settings
 from corpus.errors import ConfigurationError, CorpusError, UsageError
 from corpus.identifiers import shown
+
+if TYPE_CHECKING:
+    from corpus.controller.dns.powerdns import Server
 
 #: Debian's packages of a controller; those of PowerDNS come to them
 PACKAGES = ("debian-archive-keyring", "mmdebstrap", "openssh-client", "rsync", "zstd")
@@ -418,20 +422,14 @@ def _zone(wish: Wish, settings: Settings, changes: dict[str, Any], test: bool) -
     return []
 
 
-def _answers(server: Any, seconds: float) -> bool:
-    import time
-
+def _answers(server: Server, seconds: float) -> bool:
+    """Tell whether a name server answers within some seconds."""
     end = time.monotonic() + seconds
-    while True:
-        try:
-            server.zones()
-        except CorpusError as err:
-            if time.monotonic() >= end:
-                log.info("%s", err)
-                return False
-            time.sleep(0.2)
-        else:
-            return True
+    while not server.answers():
+        if time.monotonic() >= end:
+            return False
+        time.sleep(0.2)
+    return True
 
 
 def _to_start(wish: Wish) -> list[str]:

@@ -10,13 +10,14 @@ compute-node-modules:
   file.managed:
     - name: /etc/modules-load.d/corpus.conf
     - contents: br_netfilter
-  cmd.run:
+  cmd.{{ "wait" if salt["file.file_exists"]("/proc/sys/net/bridge/bridge-nf-call-iptables") else "run" }}:
     - name: modprobe br_netfilter
-    - unless: test -e /proc/sys/net/bridge/bridge-nf-call-iptables
     - require:
       - file: compute-node-modules
       - pkg: compute-node-packages
 
+{% set theirs = salt["file.directory_exists"]("/var/lib/lxc") and salt["file.find"]("/var/lib/lxc", name="config", mindepth=2, maxdepth=2) %}
+{% if not theirs %}
 # Guests have a bridge of their own. LXC's would need dnsmasq, and each boot would wait half a minute for it.
 compute-node-lxc-bridge:
   file.managed:
@@ -25,9 +26,9 @@ compute-node-lxc-bridge:
         # Written by corpus, whose guests have a bridge of their own.
         USE_LXC_BRIDGE="false"
     - mode: "0644"
-    - unless: ls /var/lib/lxc/*/config
     - require:
       - pkg: compute-node-packages
+{% endif %}
 
 {% if wanted.get("network") or wanted.get("network6") %}
 compute-node-bridge:

@@ -21,17 +21,23 @@ controller-dns-home:
       - cmd: controller-dns-database
 {%- endif %}
 
+# Not by "unless" and "creates", here and in other files: for those, Salt loads every module that it has.
+{%- if dns["postgresql"] %}
+{%- set asked = "psql --no-psqlrc --quiet --command='SELECT 1 FROM domains LIMIT 1'" %}
+{%- set there = salt["cmd.retcode"](asked, env=dns["environment"], python_shell=True, ignore_retcode=True) == 0 %}
+{%- else %}
+{%- set there = salt["file.file_exists"](dns["database"]) %}
+{%- endif %}
+
 controller-dns-database:
 {%- if dns["postgresql"] %}
-  cmd.run:
+  cmd.{{ "wait" if there else "run" }}:
     - name: psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --file=/usr/share/pdns-backend-pgsql/schema/schema.pgsql.sql
-    - unless: psql --no-psqlrc --quiet --command='SELECT 1 FROM domains LIMIT 1'
     - env: {{ dns["environment"] | json }}
     - hide_output: true
 {%- else %}
-  cmd.run:
+  cmd.{{ "wait" if there else "run" }}:
     - name: sqlite3 {{ dns["database"] }} '.read /usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql'
-    - creates: {{ dns["database"] }}
 {%- endif %}
     - require:
       - pkg: controller-packages

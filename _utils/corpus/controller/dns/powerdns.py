@@ -181,6 +181,11 @@ class Server:
             raise UsageError(f"There is no zone {zone} on the DNS server {self.url}: mc_dns.create_zone makes it.")
         return answer
 
+    def answers(self) -> bool:
+        """Tell whether it does, in this moment."""
+        answer, _ = self._once("GET", "zones", None)
+        return answer is not None and answer.ok
+
     def _call(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, allowed: Sequence[int] = ()
     ) -> requests.Response:
