@@ -22,32 +22,11 @@ CACHE = Path(os.environ.get("CORPUS_LAB_CACHE", "/var/cache/corpus-lab"))
 SUITE = "bookworm"
 #: What guests have, what makes compute nodes of machines, and what makes controllers.
 PACKAGES = (
-    *(
-        "systemd",
-        "systemd-sysv",
-        "dbus",
-        "iproute2",
-        "procps",
-        "python3",
-        "python3-venv",
-        "git",
-        "nginx-light",
-        "sudo",
-        "rsync",
-    ),
-    *("openssh-client", "ca-certificates", "nodejs", "php-fpm", "php-cli"),
-    *("openssh-server", "lxc", "haproxy", "nftables", "btrfs-progs", "kmod", "uidmap", "zstd", "curl"),
-    *(
-        "pdns-server",
-        "pdns-backend-sqlite3",
-        "bind9-dnsutils",
-        "sqlite3",
-        "mmdebstrap",
-        "slapd",
-        "ldap-utils",
-        "openssl",
-    ),
-    *("gcc", "libldap-dev", "libsasl2-dev", "python3-dev"),
+    "systemd,systemd-sysv,dbus,iproute2,procps,python3,python3-venv,git,nginx-light,sudo,rsync,openssh-client,"
+    "ca-certificates,nodejs,php-fpm,php-cli,"
+    "openssh-server,lxc,haproxy,nftables,btrfs-progs,kmod,uidmap,zstd,curl,"
+    "pdns-server,pdns-backend-sqlite3,bind9-dnsutils,sqlite3,mmdebstrap,slapd,ldap-utils,openssl,"
+    "gcc,libldap-dev,libsasl2-dev,python3-dev"
 )
 PYTHON = "3.11"  # of that suite
 _SEEN_AT = "/opt/checkout"
@@ -78,7 +57,7 @@ def root_file_system() -> Path:
     """Return the root file system that machines lie over; made when it is not there or its recipe changed."""
     recipe = [
         SUITE,
-        *PACKAGES,
+        PACKAGES,
         PYTHON,
         _SALT_CALL,
         (CHECKOUT / "pyproject.toml").read_text().partition("[project.opt")[0],
@@ -114,7 +93,7 @@ def hide(path: Path) -> None:
 
 
 def _make(root: Path) -> None:
-    _done(["mmdebstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, str(root)])
+    _done(["mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, str(root)], timeout=900)
     home = root / "opt/corpus"
     (home / "bin").mkdir(parents=True)
     (home / "bin/python").symlink_to("/usr/bin/python3")
@@ -138,8 +117,8 @@ def _make(root: Path) -> None:
     (root / "etc/hosts").write_text("127.0.0.1 localhost guest\n")
 
 
-def _done(argv: list[str]) -> None:
-    ended = run(argv, timeout=280)
+def _done(argv: list[str], timeout: float = 280) -> None:
+    ended = run(argv, timeout=timeout)
     assert ended.status == 0, ended.said
 
 
