@@ -21,7 +21,8 @@ controller-dns-home:
       - cmd: controller-dns-database
 {%- endif %}
 
-# Not by "unless" and "creates", here and in other files: for those, Salt loads every module that it has.
+# Not by "unless" and "creates", here and in other files: for those, Salt loads every module that it has. What is asked while
+# this is rendered may not have its program yet; a database that is taken over is asked again, therefore.
 {%- if dns["postgresql"] %}
 {%- set asked = "psql --no-psqlrc --quiet --command='SELECT 1 FROM domains LIMIT 1'" %}
 {%- set there = salt["cmd.retcode"](asked, env=dns["environment"], python_shell=True, ignore_retcode=True) == 0 %}
@@ -32,7 +33,7 @@ controller-dns-home:
 controller-dns-database:
 {%- if dns["postgresql"] %}
   cmd.{{ "wait" if there else "run" }}:
-    - name: psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --file=/usr/share/pdns-backend-pgsql/schema/schema.pgsql.sql
+    - name: {{ asked }} || psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --file=/usr/share/pdns-backend-pgsql/schema/schema.pgsql.sql
     - env: {{ dns["environment"] | json }}
     - hide_output: true
 {%- else %}
